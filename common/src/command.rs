@@ -1,0 +1,53 @@
+//! What people ask for. A command is put into the store's inbox; the scheduler carries it out.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::id::{DagId, RunKey};
+use crate::outcome::Report;
+use crate::run::DataInterval;
+use crate::time::Timestamp;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A version of the Dag was deployed, or its record changed: read it again.
+    DagChanged { dag_id: DagId },
+    PauseDag { dag_id: DagId, paused: bool },
+    TriggerRun {
+        dag_id: DagId,
+        /// Chosen by the caller, so that it can watch the run that it asked for.
+        run: RunKey,
+        run_id: String,
+        logical_date: Timestamp,
+        data_interval: DataInterval,
+        params: Map<String, Value>,
+    },
+    CancelRun { run: RunKey, by: String },
+}
+
+/// One entry of the inbox: what workers and people have to say to the scheduler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxItem {
+    pub id: String,
+    pub body: InboxBody,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxBody {
+    Command(Command),
+    Report(Report),
+}
+
+impl InboxItem {
+    pub fn command(id: Uuid, command: Command) -> Self {
+        Self { id: id.to_string(), body: InboxBody::Command(command) }
+    }
+
+    /// A report's id is its attempt's, so that the same report is never there twice.
+    pub fn report(report: Report) -> Self {
+        Self { id: report.attempt.to_string(), body: InboxBody::Report(report) }
+    }
+}

@@ -1,0 +1,32 @@
+//! What follows from an event: the core's output. What a decision *does* is defined once, in
+//! [`crate::run::RunSnapshot::apply`].
+
+use crate::event::InstanceIndex;
+use crate::id::WorkerName;
+use crate::outcome::{Failure, Outputs};
+use crate::state::{RunState, TaskState};
+use crate::time::Timestamp;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    StartRun { at: Timestamp },
+    FinishRun { state: RunState, at: Timestamp },
+    /// The instance may run.
+    Schedule { instance: InstanceIndex },
+    /// Mint the next attempt and publish it.
+    Queue { instance: InstanceIndex, at: Timestamp },
+    /// Take note of a claim that a worker has already made in the store.
+    NoteClaim { instance: InstanceIndex, worker: WorkerName, at: Timestamp },
+    /// Try again at `at`.
+    Retry { instance: InstanceIndex, ended_at: Timestamp, at: Timestamp, failure: Failure },
+    /// The instance has ended. Outputs are those of a success.
+    Finish {
+        instance: InstanceIndex,
+        state: TaskState,
+        at: Timestamp,
+        failure: Option<Failure>,
+        outputs: Outputs,
+    },
+    /// Whoever runs this attempt is to stop it.
+    Stop { instance: InstanceIndex, attempt: u32 },
+}

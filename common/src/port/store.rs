@@ -1,0 +1,210 @@
+//! The truth. Every write is a compare-and-set; a stale writer changes nothing.
+//!
+//! Three writers, each with its own part. The leading scheduler writes states, by [`Store::commit`], under
+//! its lease. A worker makes one transition, queued to running, by [`Store::claim`], and puts its
+//! reports into the inbox. People put commands into the inbox.
+//!
+//! For every method: after `Ok` the change is durable; after [`StoreError::Unavailable`] it may or may not
+//! have happened, and calling again with the same arguments is safe.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::command::InboxItem;
+use crate::dag::Dag;
+use crate::id::{AttemptKey, DagId, QueueName, RunKey, TaskId, VersionId, WorkerName};
+use crate::outcome::{Outputs, Report};
+use crate::run::{DagRun, InstanceRecord};
+use crate::time::Timestamp;
+
+/// By what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else was first: reload.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// Back off and try again.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// Stop: the database holds what this program cannot read.
+    #[error("the database holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// A deployed Dag, without its content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DagRecord {
+    pub dag_id: DagId,
+    pub version: VersionId,
+    pub paused: bool,
+    /// The folder that the Dag file came from; the process executor starts its commands there.
+    pub source_dir: Option<String>,
+    /// The logical date of the latest scheduled run.
+    pub last_fire: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployed {
+    /// This content is now the Dag's version.
+    NewVersion,
+    /// It already was.
+    Unchanged,
+}
+
+/// Ownership of a role until an instant. `term` grows with every change of holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub name: &'static str,
+    pub holder: String,
+    pub term: i64,
+    pub expires_at: Timestamp,
+}
+
+/// All that one pass of the scheduler changes, in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Commit {
+    pub new_runs: Vec<DagRun>,
+    pub runs: Vec<DagRun>,
+    pub instances: Vec<InstanceRecord>,
+    /// Attempts that ended without ending their instance, for its history.
+    pub ended_attempts: Vec<InstanceRecord>,
+    pub xcoms: Vec<XCom>,
+    /// Dags whose schedule has fired, with the new `last_fire`.
+    pub fired: Vec<(DagId, Timestamp)>,
+    pub paused: Vec<(DagId, bool)>,
+    /// Inbox items that are dealt with.
+    pub consumed: Vec<String>,
+}
+
+impl Commit {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The value that a task passed on under a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct XCom {
+    pub run: RunKey,
+    pub task: TaskId,
+    pub map_index: i32,
+    pub outputs: Outputs,
+}
+
+/// A worker's sign of life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerBeat {
+    pub worker: WorkerName,
+    pub queues: Vec<QueueName>,
+    pub slots: u32,
+    pub at: Timestamp,
+    pub lease: Duration,
+    /// What it runs; the answer names those that it must stop.
+    pub running: Vec<AttemptKey>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerRecord {
+    pub worker: WorkerName,
+    pub queues: Vec<QueueName>,
+    pub slots: u32,
+    pub running: u32,
+    pub lease_until: Timestamp,
+}
+
+/// A run as a list shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSummary {
+    pub run: DagRun,
+    pub success: u64,
+    pub failed: u64,
+    pub running: u64,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    // Deployment.
+
+    /// Makes this content the Dag's version.
+    async fn put_dag(
+        &self,
+        dag: &Dag,
+        source_dir: Option<&str>,
+        paused_at_creation: bool,
+        now: Timestamp,
+    ) -> Result<Deployed, StoreError>;
+    async fn dags(&self) -> Result<Vec<DagRecord>, StoreError>;
+    async fn dag(&self, dag_id: &DagId) -> Result<Option<DagRecord>, StoreError>;
+    async fn dag_version(&self, version: &VersionId) -> Result<Option<Dag>, StoreError>;
+
+    // The scheduler.
+
+    /// Takes the lease if it is free, expired or already this holder's; none if another has it.
+    async fn acquire_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Lease>, StoreError>;
+    /// `Conflict` if it is no longer this holder's in this term.
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError>;
+    /// Gives it up early, so that another need not wait.
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
+    /// Runs that have not ended.
+    async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError>;
+    async fn instances(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
+    /// The oldest items of the inbox. They stay there until a commit consumes them.
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, StoreError>;
+    /// All of it or nothing. `Conflict` if the lease is not held in this term at `now`. A run whose
+    /// `run_id` its Dag already has is left out.
+    async fn commit(&self, lease: &Lease, commit: &Commit, now: Timestamp) -> Result<(), StoreError>;
+    /// Which of these attempts are claimed, by whom and since when.
+    async fn claims(
+        &self,
+        attempts: &[AttemptKey],
+    ) -> Result<Vec<(AttemptKey, WorkerName, Timestamp)>, StoreError>;
+    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError>;
+
+    // Workers.
+
+    /// Moves those that are queued under exactly this number to running, and returns them. Of two
+    /// concurrent callers one gets each attempt.
+    async fn claim(
+        &self,
+        worker: &WorkerName,
+        attempts: &[AttemptKey],
+        now: Timestamp,
+    ) -> Result<Vec<AttemptKey>, StoreError>;
+    /// Hands a running attempt of a worker whose lease is over, or of this same worker, to `worker`.
+    /// Returns those that it now holds.
+    async fn adopt(
+        &self,
+        worker: &WorkerName,
+        attempts: &[AttemptKey],
+        now: Timestamp,
+    ) -> Result<Vec<AttemptKey>, StoreError>;
+    /// Puts the reports of current attempts of their workers into the inbox. The others are stale and are dropped.
+    async fn report(&self, reports: &[Report]) -> Result<(), StoreError>;
+    /// Renews the worker's lease. Returns the attempts of `running` that are no longer its own.
+    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>, StoreError>;
+    /// The worker goes and does not come back.
+    async fn retire(&self, worker: &WorkerName) -> Result<(), StoreError>;
+    /// What this worker is taken to run.
+    async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>, StoreError>;
+    /// Of these attempts, those that are running, whoever runs them.
+    async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError>;
+    async fn run(&self, run: RunKey) -> Result<Option<DagRun>, StoreError>;
+    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError>;
+
+    // People.
+
+    async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError>;
+    /// The newest first.
+    async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>, StoreError>;
+    /// By its `run_id`, or by its key; all that match.
+    async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>, StoreError>;
+    /// Earlier attempts of a run's instances, oldest first.
+    async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
+}
