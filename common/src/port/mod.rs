@@ -8,8 +8,8 @@ mod store;
 pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
 pub use store::{
-    Commit, DagRecord, Deployed, Lease, RunSummary, Store, StoreError,
-    WorkerBeat, WorkerRecord, XCom,
+    Commit, DagRecord, DagStore, Deployed, Lease, PeopleStore, RunSummary, SchedulerStore, Store,
+    StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 
 /// A service that cannot be reached or that refused. The caller backs off and tries again.

@@ -37,7 +37,8 @@ pub trait Consumer: Send {
     /// while it waits: no message is lost by it. An error ends the consumer; what it held goes back.
     async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, Unavailable>;
 
-    /// Takes the messages off the lane for good.
+    /// Takes the messages off the lane for good. Batches are acknowledged whole, in the order in which
+    /// they were handed out.
     async fn ack(&mut self, deliveries: &[Delivery]) -> Result<(), Unavailable>;
 
     /// Stops taking and hands back everything that was not acknowledged, for other consumers.

@@ -122,10 +122,14 @@ pub struct RunSummary {
     pub running: u64,
 }
 
-#[async_trait]
-pub trait Store: Send + Sync {
-    // Deployment.
+/// All of the truth. Each part is a trait of its own, so that nobody holds more than it uses.
+pub trait Store: DagStore + SchedulerStore + WorkerStore + PeopleStore {}
 
+impl<T: DagStore + SchedulerStore + WorkerStore + PeopleStore> Store for T {}
+
+/// Deployed Dags: what everybody reads.
+#[async_trait]
+pub trait DagStore: Send + Sync {
     /// Makes this content the Dag's version.
     async fn put_dag(
         &self,
@@ -137,9 +141,14 @@ pub trait Store: Send + Sync {
     async fn dags(&self) -> Result<Vec<DagRecord>, StoreError>;
     async fn dag(&self, dag_id: &DagId) -> Result<Option<DagRecord>, StoreError>;
     async fn dag_version(&self, version: &VersionId) -> Result<Option<Dag>, StoreError>;
+    async fn run(&self, run: RunKey) -> Result<Option<DagRun>, StoreError>;
+    async fn instances(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
+    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError>;
+}
 
-    // The scheduler.
-
+/// What the leading scheduler does.
+#[async_trait]
+pub trait SchedulerStore: Send + Sync {
     /// Takes the lease if it is free, expired or already this holder's; none if another has it.
     async fn acquire_lease(
         &self,
@@ -154,23 +163,24 @@ pub trait Store: Send + Sync {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Runs that have not ended.
     async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError>;
-    async fn instances(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
     /// The oldest items of the inbox. They stay there until a commit consumes them.
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, StoreError>;
-    /// All of it or nothing. `Conflict` if the lease is not held in this term at `now`. A run whose
-    /// `run_id` its Dag already has is left out.
+    /// All of it or nothing. `Conflict` if the lease is not held in this term at `now`. So is a new
+    /// run whose `run_id` its Dag already has.
     async fn commit(&self, lease: &Lease, commit: &Commit, now: Timestamp) -> Result<(), StoreError>;
     /// Which of these attempts are claimed, by whom and since when.
     async fn claims(
         &self,
         attempts: &[AttemptKey],
     ) -> Result<Vec<(AttemptKey, WorkerName, Timestamp)>, StoreError>;
-    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError>;
+}
 
-    // Workers.
-
+/// What a worker does.
+#[async_trait]
+pub trait WorkerStore: Send + Sync {
     /// Moves those that are queued under exactly this number to running, and returns them. Of two
-    /// concurrent callers one gets each attempt.
+    /// concurrent callers one gets each attempt. `now` also names the call: a worker never uses one
+    /// twice, but to repeat a call whose answer it has not seen.
     async fn claim(
         &self,
         worker: &WorkerName,
@@ -195,11 +205,12 @@ pub trait Store: Send + Sync {
     async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>, StoreError>;
     /// Of these attempts, those that are running, whoever runs them.
     async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError>;
-    async fn run(&self, run: RunKey) -> Result<Option<DagRun>, StoreError>;
     async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError>;
+}
 
-    // People.
-
+/// What people ask and look at.
+#[async_trait]
+pub trait PeopleStore: Send + Sync {
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError>;
     /// The newest first.
     async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>, StoreError>;

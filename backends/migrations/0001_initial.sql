@@ -1,0 +1,106 @@
+-- Runs on PostgreSQL and on SQLite alike. Two column types: BIGINT (times are microseconds since the
+-- epoch, UTC; flags are 0 and 1) and TEXT (states, names, UUIDs, and JSON that SQL does not look into).
+
+CREATE TABLE dag_version (
+    version TEXT NOT NULL PRIMARY KEY,
+    dag_id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE dag (
+    dag_id TEXT NOT NULL PRIMARY KEY,
+    version TEXT NOT NULL REFERENCES dag_version (version),
+    paused BIGINT NOT NULL CHECK (paused IN (0, 1)),
+    source_dir TEXT,
+    last_fire BIGINT
+);
+
+CREATE TABLE dag_run (
+    run_key TEXT NOT NULL PRIMARY KEY,
+    dag_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    run_type TEXT NOT NULL CHECK (run_type IN ('scheduled', 'manual')),
+    version TEXT NOT NULL REFERENCES dag_version (version),
+    logical_date BIGINT NOT NULL,
+    interval_start BIGINT NOT NULL,
+    interval_end BIGINT NOT NULL,
+    params TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'success', 'failed')),
+    queued_at BIGINT NOT NULL,
+    started_at BIGINT,
+    ended_at BIGINT,
+    UNIQUE (dag_id, run_id)
+);
+
+CREATE INDEX dag_run_live ON dag_run (run_key) WHERE state IN ('queued', 'running');
+
+-- The wide table: written several times for every task. No index may name a column that a transition
+-- changes, for such an index ends PostgreSQL's heap-only updates.
+CREATE TABLE task_instance (
+    run_key TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    map_index BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN (
+        'none', 'scheduled', 'queued', 'running', 'deferred', 'up_for_retry', 'up_for_reschedule',
+        'success', 'failed', 'upstream_failed', 'skipped', 'removed'
+    )),
+    attempt BIGINT NOT NULL,
+    failures BIGINT NOT NULL,
+    losses BIGINT NOT NULL,
+    worker TEXT,
+    retry_at BIGINT,
+    queued_at BIGINT,
+    started_at BIGINT,
+    ended_at BIGINT,
+    failure TEXT,
+    PRIMARY KEY (run_key, task_id, map_index)
+);
+
+-- Attempts that ended without ending their instance. The last one is in task_instance.
+CREATE TABLE ended_attempt (
+    run_key TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    map_index BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    failures BIGINT NOT NULL,
+    losses BIGINT NOT NULL,
+    worker TEXT,
+    retry_at BIGINT,
+    queued_at BIGINT,
+    started_at BIGINT,
+    ended_at BIGINT,
+    failure TEXT,
+    PRIMARY KEY (run_key, task_id, map_index, attempt)
+);
+
+CREATE TABLE xcom (
+    run_key TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    map_index BIGINT NOT NULL,
+    xcom_key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (run_key, task_id, map_index, xcom_key)
+);
+
+CREATE TABLE inbox (
+    id TEXT NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE lease (
+    name TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL,
+    term BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE worker (
+    worker TEXT NOT NULL PRIMARY KEY,
+    queues TEXT NOT NULL,
+    slots BIGINT NOT NULL,
+    running BIGINT NOT NULL,
+    lease_until BIGINT NOT NULL
+);

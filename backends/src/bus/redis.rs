@@ -1,0 +1,151 @@
+//! The bus on Redis: one publish/subscribe channel per topic. A subscription reconnects for ever and
+//! reports each outage as a gap.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
+use tokio::sync::{OnceCell, mpsc};
+use towpath_common::message::{Announcement, Topic};
+use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
+
+const SERVICE: &str = "Redis";
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RECONNECT_FIRST: Duration = Duration::from_millis(50);
+const RECONNECT_MAX: Duration = Duration::from_secs(2);
+/// Batches between the socket and its listener. A listener that is further behind is better off with
+/// a gap and a look into the store.
+const BACKLOG: usize = 1024;
+
+fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    Unavailable::new(SERVICE, error)
+}
+
+pub struct RedisBus {
+    client: redis::Client,
+    publisher: OnceCell<ConnectionManager>,
+}
+
+impl RedisBus {
+    /// Connects on first use.
+    pub fn new(url: &str) -> Result<Self, Unavailable> {
+        let client = redis::Client::open(url).map_err(unavailable)?;
+        Ok(Self { client, publisher: OnceCell::new() })
+    }
+
+    /// Connects now.
+    pub async fn check(&self) -> Result<(), Unavailable> {
+        self.publisher().await.map(drop)
+    }
+
+    async fn publisher(&self) -> Result<ConnectionManager, Unavailable> {
+        let connect = || async {
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(TIMEOUT))
+                .set_response_timeout(Some(TIMEOUT))
+                .set_number_of_retries(1);
+            ConnectionManager::new_with_config(self.client.clone(), config).await
+        };
+        self.publisher.get_or_try_init(connect).await.cloned().map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl Bus for RedisBus {
+    async fn announce(&self, topic: Topic, what: &Announcement) -> Result<(), Unavailable> {
+        let text = serde_json::to_vec(what).map_err(unavailable)?;
+        let mut publisher = self.publisher().await?;
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(topic.as_str()).arg(text);
+        publish.query_async::<()>(&mut publisher).await.map_err(unavailable)
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable> {
+        let first = subscribe(&self.client, topic).await?;
+        let (sender, receiver) = mpsc::channel(BACKLOG);
+        tokio::spawn(listen(self.client.clone(), topic, first, sender));
+        Ok(Box::new(RedisSubscription(receiver)))
+    }
+}
+
+async fn subscribe(client: &redis::Client, topic: Topic) -> Result<PubSub, Unavailable> {
+    let connecting = async {
+        let mut pubsub = client.get_async_pubsub().await?;
+        pubsub.subscribe(topic.as_str()).await?;
+        Ok::<_, redis::RedisError>(pubsub)
+    };
+    match tokio::time::timeout(TIMEOUT, connecting).await {
+        Ok(connected) => connected.map_err(unavailable),
+        Err(_) => Err(unavailable("it does not answer")),
+    }
+}
+
+/// Feeds the listener until it is gone.
+async fn listen(
+    client: redis::Client,
+    topic: Topic,
+    mut pubsub: PubSub,
+    sender: mpsc::Sender<BusEvent>,
+) {
+    loop {
+        if forward(&mut pubsub, &sender).await.is_err() {
+            return;
+        }
+        tracing::warn!(topic = topic.as_str(), "the connection to Redis is lost");
+        let mut pause = RECONNECT_FIRST;
+        pubsub = loop {
+            tokio::time::sleep(pause).await;
+            if sender.is_closed() {
+                return;
+            }
+            match subscribe(&client, topic).await {
+                Ok(pubsub) => break pubsub,
+                Err(_) => pause = (2 * pause).min(RECONNECT_MAX),
+            }
+        };
+        tracing::info!(topic = topic.as_str(), "connected to Redis again");
+        if sender.send(BusEvent::Gap).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct ListenerGone;
+
+/// Until the connection ends, which is `Ok`, or the listener is gone.
+async fn forward(pubsub: &mut PubSub, sender: &mpsc::Sender<BusEvent>) -> Result<(), ListenerGone> {
+    let mut messages = pubsub.on_message();
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message,
+            () = sender.closed() => return Err(ListenerGone),
+        };
+        let Some(message) = message else { return Ok(()) };
+        let event = match serde_json::from_slice(message.get_payload_bytes()) {
+            Ok(announcement) => BusEvent::Announced(announcement),
+            Err(error) => {
+                tracing::warn!(%error, "an announcement cannot be read");
+                BusEvent::Gap
+            }
+        };
+        sender.send(event).await.map_err(|_| ListenerGone)?;
+    }
+}
+
+struct RedisSubscription(mpsc::Receiver<BusEvent>);
+
+#[async_trait]
+impl Subscription for RedisSubscription {
+    async fn next(&mut self) -> BusEvent {
+        match self.0.recv().await {
+            Some(event) => event,
+            // The feeding task ends only with this listener.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn try_next(&mut self) -> Option<BusEvent> {
+        self.0.try_recv().ok()
+    }
+}

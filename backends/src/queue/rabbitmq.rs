@@ -1,0 +1,275 @@
+//! The queue on RabbitMQ: one durable quorum queue per lane, publisher confirms, and a dead-letter
+//! queue for what no worker can read.
+//!
+//! Each lane is consumed on a channel of its own, where deliveries come and are acknowledged in order,
+//! so that one `ack multiple` serves a whole batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{SelectAll, select_all};
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery as Message;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, BasicRejectOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use tokio::sync::Mutex;
+use towpath_common::id::QueueName;
+use towpath_common::message::Dispatch;
+use towpath_common::port::{Consumer, Delivery, Queue, Unavailable};
+
+const SERVICE: &str = "RabbitMQ";
+/// Where messages go that no worker can read.
+const DEAD_LETTERS: &str = "towpath.dead";
+/// Messages of delivery mode 2 survive the broker.
+const PERSISTENT: u8 = 2;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A broker that takes longer than this to confirm is treated as gone; what it may have taken is
+/// published again.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    Unavailable::new(SERVICE, error)
+}
+
+pub struct RabbitQueue {
+    url: String,
+    publisher: Mutex<Option<Publisher>>,
+    consumers: Mutex<Option<Connection>>,
+}
+
+struct Publisher {
+    /// The channel lives as long as its connection.
+    _connection: Connection,
+    channel: Channel,
+    declared: BTreeSet<QueueName>,
+}
+
+impl RabbitQueue {
+    /// Connects on first use, and again whenever the connection was lost.
+    pub fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), publisher: Mutex::new(None), consumers: Mutex::new(None) }
+    }
+
+    /// Connects now.
+    pub async fn check(&self) -> Result<(), Unavailable> {
+        connect(&self.url).await.map(drop)
+    }
+}
+
+async fn connect(url: &str) -> Result<Connection, Unavailable> {
+    let properties = ConnectionProperties::default().with_connection_name("towpath".into());
+    let connecting = Connection::connect(url, properties);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => connected.map_err(unavailable),
+        Err(_) => Err(unavailable("it does not answer")),
+    }
+}
+
+fn lane(queue: &QueueName) -> String {
+    format!("towpath.{queue}")
+}
+
+/// Quorum queues: replicable, and the faster kind for batches. Equal everywhere, or the broker refuses.
+async fn declare(channel: &Channel, queue: &QueueName) -> Result<u32, Unavailable> {
+    let mut arguments = FieldTable::default();
+    let text = |value: &str| AMQPValue::LongString(value.into());
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments.insert("x-dead-letter-exchange".into(), text(""));
+    arguments.insert("x-dead-letter-routing-key".into(), text(DEAD_LETTERS));
+    let options = QueueDeclareOptions::durable();
+    let declared = channel.queue_declare(lane(queue).as_str().into(), options, arguments).await;
+    declared.map(|queue| queue.message_count()).map_err(unavailable)
+}
+
+async fn declare_dead_letters(channel: &Channel) -> Result<(), Unavailable> {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let options = QueueDeclareOptions::durable();
+    channel.queue_declare(DEAD_LETTERS.into(), options, arguments).await.map_err(unavailable)?;
+    Ok(())
+}
+
+impl Publisher {
+    async fn open(url: &str) -> Result<Self, Unavailable> {
+        let connection = connect(url).await?;
+        let channel = connection.create_channel().await.map_err(unavailable)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
+        declare_dead_letters(&channel).await?;
+        Ok(Self { _connection: connection, channel, declared: BTreeSet::new() })
+    }
+
+    async fn publish(&mut self, batch: &[Dispatch]) -> Result<(), Unavailable> {
+        let mut confirms = Vec::with_capacity(batch.len());
+        for dispatch in batch {
+            if !self.declared.contains(&dispatch.queue) {
+                declare(&self.channel, &dispatch.queue).await?;
+                self.declared.insert(dispatch.queue.clone());
+            }
+            let body = dispatch.encode();
+            let sent = self.channel.basic_publish(
+                "".into(),
+                lane(&dispatch.queue).as_str().into(),
+                BasicPublishOptions::default(),
+                &body,
+                BasicProperties::default().with_delivery_mode(PERSISTENT),
+            );
+            confirms.push(sent.await.map_err(unavailable)?);
+        }
+        for confirm in confirms {
+            match confirm.await.map_err(unavailable)? {
+                Confirmation::Ack(None) => {}
+                other => return Err(unavailable(format!("it did not take a message: {other:?}"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitQueue {
+    async fn publish(&self, batch: &[Dispatch]) -> Result<(), Unavailable> {
+        let mut place = self.publisher.lock().await;
+        // Taken out, so that a failed or abandoned attempt leaves no half-used channel behind.
+        let mut publisher = match place.take() {
+            Some(publisher) => publisher,
+            None => Publisher::open(&self.url).await?,
+        };
+        match tokio::time::timeout(CONFIRM_TIMEOUT, publisher.publish(batch)).await {
+            Ok(published) => published?,
+            Err(_) => return Err(unavailable("it does not confirm")),
+        }
+        *place = Some(publisher);
+        Ok(())
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<u64, Unavailable> {
+        let mut place = self.publisher.lock().await;
+        let publisher = match place.take() {
+            Some(publisher) => publisher,
+            None => Publisher::open(&self.url).await?,
+        };
+        // Declaring again what exists answers with its count.
+        let count = declare(&publisher.channel, queue).await?;
+        *place = Some(publisher);
+        Ok(u64::from(count))
+    }
+
+    async fn consume(
+        &self,
+        queues: &[QueueName],
+        prefetch: u16,
+    ) -> Result<Box<dyn Consumer>, Unavailable> {
+        let mut place = self.consumers.lock().await;
+        let connection = match place.take() {
+            Some(connection) if connection.status().connected() => connection,
+            _ => connect(&self.url).await?,
+        };
+        let mut lanes = Vec::new();
+        for queue in queues {
+            lanes.push(Lane::open(&connection, queue, prefetch).await?);
+        }
+        *place = Some(connection);
+        let streams = lanes.iter_mut().enumerate().filter_map(|(index, lane)| {
+            let stream = lane.stream.take()?;
+            Some(stream.map(move |message| (index, message)).boxed())
+        });
+        Ok(Box::new(RabbitConsumer { messages: select_all(streams), lanes, ready: Vec::new() }))
+    }
+}
+
+struct Lane {
+    queue: QueueName,
+    channel: Channel,
+    stream: Option<lapin::Consumer>,
+}
+
+impl Lane {
+    async fn open(
+        connection: &Connection,
+        queue: &QueueName,
+        prefetch: u16,
+    ) -> Result<Self, Unavailable> {
+        let channel = connection.create_channel().await.map_err(unavailable)?;
+        declare_dead_letters(&channel).await?;
+        declare(&channel, queue).await?;
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(unavailable)?;
+        let options = BasicConsumeOptions::default();
+        let (name, tag) = (lane(queue), "");
+        let consumer =
+            channel.basic_consume(name.as_str().into(), tag.into(), options, FieldTable::default());
+        let stream = Some(consumer.await.map_err(unavailable)?);
+        Ok(Self { queue: queue.clone(), channel, stream })
+    }
+}
+
+type Arrival = (usize, lapin::Result<Message>);
+
+struct RabbitConsumer {
+    lanes: Vec<Lane>,
+    messages: SelectAll<futures_util::stream::BoxStream<'static, Arrival>>,
+    /// Read and not handed out yet; kept here so that dropping a wait loses none of them.
+    ready: Vec<Delivery>,
+}
+
+/// A tag is unique per channel; the lane's number in the high bits makes it so for the consumer.
+const LANE_SHIFT: u32 = 48;
+
+/// Reads the message, or hands it to the dead letters.
+async fn read(lanes: &[Lane], (lane, message): Arrival) -> Result<Option<Delivery>, Unavailable> {
+    let message = message.map_err(unavailable)?;
+    let Lane { queue, channel, .. } = &lanes[lane];
+    match Dispatch::decode(queue, &message.data) {
+        Ok(dispatch) => {
+            let tag = (lane as u64) << LANE_SHIFT | message.delivery_tag;
+            Ok(Some(Delivery { tag, dispatch }))
+        }
+        Err(error) => {
+            tracing::warn!(%queue, %error, "a message goes to {DEAD_LETTERS}");
+            let options = BasicRejectOptions { requeue: false };
+            channel.basic_reject(message.delivery_tag, options).await.map_err(unavailable)?;
+            Ok(None)
+        }
+    }
+}
+
+#[async_trait]
+impl Consumer for RabbitConsumer {
+    async fn next_batch(&mut self, max: usize) -> Result<Vec<Delivery>, Unavailable> {
+        while self.ready.is_empty() {
+            let first = self.messages.next().await;
+            let first = first.ok_or_else(|| unavailable("the connection was closed"))?;
+            self.ready.extend(read(&self.lanes, first).await?);
+        }
+        // What is here already, and no waiting for more.
+        while self.ready.len() < max {
+            let Some(Some(next)) = self.messages.next().now_or_never() else { break };
+            self.ready.extend(read(&self.lanes, next).await?);
+        }
+        Ok(self.ready.drain(..self.ready.len().min(max)).collect())
+    }
+
+    async fn ack(&mut self, deliveries: &[Delivery]) -> Result<(), Unavailable> {
+        let mut last = BTreeMap::new();
+        for delivery in deliveries {
+            last.insert(delivery.tag >> LANE_SHIFT, delivery.tag & ((1 << LANE_SHIFT) - 1));
+        }
+        for (lane, tag) in last {
+            let lane = usize::try_from(lane).map_err(unavailable)?;
+            let options = BasicAckOptions { multiple: true };
+            self.lanes[lane].channel.basic_ack(tag, options).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {
+        for lane in self.lanes {
+            // A channel that is gone already has handed back what it held.
+            let _ = lane.channel.close(200, "no free slot".into()).await;
+        }
+    }
+}

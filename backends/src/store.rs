@@ -1,0 +1,10 @@
+//! Adapters of the store. The SQL stores share every statement; see [`statement`].
+
+mod database;
+pub mod memory;
+mod migrate;
+mod sql;
+pub mod statement;
+
+pub use memory::MemoryStore;
+pub use sql::SqlStore;

@@ -1,0 +1,399 @@
+//! The store in memory: the executable specification of the port. Every method is one step under one
+//! lock, so it never waits and never fails for want of a service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use towpath_common::command::InboxItem;
+use towpath_common::dag::Dag;
+use towpath_common::id::{AttemptKey, DagId, RunKey, TaskId, VersionId, WorkerName};
+use towpath_common::outcome::{Outputs, Report};
+use towpath_common::port::{
+    Commit, DagRecord, DagStore, Deployed, Lease, PeopleStore, RunSummary, SchedulerStore,
+    StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
+};
+use towpath_common::run::{DagRun, Instance, InstanceRecord};
+use towpath_common::state::TaskState;
+use towpath_common::time::Timestamp;
+
+type Result<T> = std::result::Result<T, StoreError>;
+type Place = (RunKey, TaskId, i32);
+
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    versions: BTreeMap<VersionId, Dag>,
+    dags: BTreeMap<DagId, DagRecord>,
+    runs: BTreeMap<RunKey, DagRun>,
+    instances: BTreeMap<Place, InstanceRecord>,
+    ended_attempts: BTreeMap<(Place, u32), InstanceRecord>,
+    xcoms: BTreeMap<Place, Outputs>,
+    inbox: BTreeMap<(Timestamp, String), InboxItem>,
+    leases: BTreeMap<&'static str, Lease>,
+    workers: BTreeMap<WorkerName, WorkerRecord>,
+}
+
+impl MemoryStore {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A panic under the lock is a bug that its own thread reports; the tables are only maps.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(attempt: &AttemptKey) -> Place {
+    (attempt.run, attempt.task.clone(), attempt.map_index)
+}
+
+fn record_place(record: &InstanceRecord) -> Place {
+    (record.run, record.task.clone(), record.instance.map_index)
+}
+
+impl Tables {
+    fn running(&self, attempt: &AttemptKey) -> Option<&Instance> {
+        let instance = &self.instances.get(&place(attempt))?.instance;
+        let current = instance.attempt == attempt.number && instance.state == TaskState::Running;
+        current.then_some(instance)
+    }
+
+    fn holds(&self, worker: &WorkerName, attempt: &AttemptKey) -> bool {
+        self.running(attempt).is_some_and(|instance| instance.worker.as_ref() == Some(worker))
+    }
+
+    fn lives(&self, worker: &WorkerName, now: Timestamp) -> bool {
+        self.workers.get(worker).is_some_and(|record| record.lease_until > now)
+    }
+
+    fn put_inbox(&mut self, item: InboxItem, at: Timestamp) {
+        if !self.inbox.values().any(|known| known.id == item.id) {
+            self.inbox.insert((at, item.id.clone()), item);
+        }
+    }
+
+    fn leads(&self, lease: &Lease) -> bool {
+        let held = self.leases.get(lease.name);
+        held.is_some_and(|held| held.holder == lease.holder && held.term == lease.term)
+    }
+}
+
+fn lost(lease: &Lease) -> StoreError {
+    StoreError::Conflict(format!("{} no longer leads in term {}", lease.holder, lease.term))
+}
+
+#[async_trait]
+impl DagStore for MemoryStore {
+    async fn put_dag(
+        &self,
+        dag: &Dag,
+        source_dir: Option<&str>,
+        paused_at_creation: bool,
+        _now: Timestamp,
+    ) -> Result<Deployed> {
+        let mut tables = self.tables();
+        let version = dag.version();
+        tables.versions.entry(version.clone()).or_insert_with(|| dag.clone());
+        let record = tables.dags.entry(dag.dag_id.clone());
+        let mut deployed = Deployed::NewVersion;
+        let record = record
+            .and_modify(|known| {
+                if known.version == version {
+                    deployed = Deployed::Unchanged;
+                }
+            })
+            .or_insert_with(|| DagRecord {
+                dag_id: dag.dag_id.clone(),
+                version: version.clone(),
+                paused: paused_at_creation,
+                source_dir: None,
+                last_fire: None,
+            });
+        record.version = version;
+        record.source_dir = source_dir.map(str::to_owned);
+        Ok(deployed)
+    }
+
+    async fn dags(&self) -> Result<Vec<DagRecord>> {
+        Ok(self.tables().dags.values().cloned().collect())
+    }
+
+    async fn dag(&self, dag_id: &DagId) -> Result<Option<DagRecord>> {
+        Ok(self.tables().dags.get(dag_id).cloned())
+    }
+
+    async fn dag_version(&self, version: &VersionId) -> Result<Option<Dag>> {
+        Ok(self.tables().versions.get(version).cloned())
+    }
+
+    async fn run(&self, run: RunKey) -> Result<Option<DagRun>> {
+        Ok(self.tables().runs.get(&run).cloned())
+    }
+
+    async fn instances(&self, run: RunKey) -> Result<Vec<InstanceRecord>> {
+        let tables = self.tables();
+        let of_run = tables.instances.values().filter(|record| record.run == run);
+        Ok(of_run.cloned().collect())
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        Ok(self.tables().workers.values().cloned().collect())
+    }
+}
+
+#[async_trait]
+impl SchedulerStore for MemoryStore {
+    async fn acquire_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Lease>> {
+        let mut tables = self.tables();
+        let held = tables.leases.get(name);
+        if held.is_some_and(|held| held.expires_at > now && held.holder != holder) {
+            return Ok(None);
+        }
+        let term = held.map_or(1, |held| held.term + 1);
+        let taken = Lease { name, holder: holder.to_owned(), term, expires_at: now.plus(lease) };
+        tables.leases.insert(name, taken.clone());
+        Ok(Some(taken))
+    }
+
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<()> {
+        let mut tables = self.tables();
+        if !tables.leads(lease) {
+            return Err(lost(lease));
+        }
+        tables.leases.insert(lease.name, Lease { expires_at: until, ..lease.clone() });
+        Ok(())
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        let mut tables = self.tables();
+        if tables.leads(lease) {
+            let released = Lease { expires_at: Timestamp::from_micros(0), ..lease.clone() };
+            tables.leases.insert(lease.name, released);
+        }
+        Ok(())
+    }
+
+    async fn live_runs(&self) -> Result<Vec<DagRun>> {
+        let tables = self.tables();
+        let live = tables.runs.values().filter(|run| !run.state.is_terminal());
+        Ok(live.cloned().collect())
+    }
+
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>> {
+        Ok(self.tables().inbox.values().take(limit as usize).cloned().collect())
+    }
+
+    async fn commit(&self, lease: &Lease, commit: &Commit, now: Timestamp) -> Result<()> {
+        let mut tables = self.tables();
+        let valid = tables.leases.get(lease.name).is_some_and(|held| held.expires_at > now);
+        if !valid || !tables.leads(lease) {
+            return Err(lost(lease));
+        }
+        let taken: BTreeSet<_> = tables.runs.values().map(|run| (&run.dag_id, &run.run_id)).collect();
+        if let Some(double) = commit.new_runs.iter().find(|r| taken.contains(&(&r.dag_id, &r.run_id))) {
+            let text = format!("{} already has a run {}", double.dag_id, double.run_id);
+            return Err(StoreError::Conflict(text));
+        }
+        for run in commit.new_runs.iter().chain(&commit.runs) {
+            tables.runs.insert(run.key, run.clone());
+        }
+        for record in &commit.instances {
+            let known = tables.instances.get(&record_place(record)).map(|known| &known.instance);
+            let claimed_meanwhile = known.is_some_and(|known| {
+                known.state == TaskState::Running
+                    && record.instance.state == TaskState::Queued
+                    && known.attempt == record.instance.attempt
+            });
+            if !claimed_meanwhile {
+                tables.instances.insert(record_place(record), record.clone());
+            }
+        }
+        for record in &commit.ended_attempts {
+            let key = (record_place(record), record.instance.attempt);
+            tables.ended_attempts.entry(key).or_insert_with(|| record.clone());
+        }
+        for xcom in &commit.xcoms {
+            let outputs = tables.xcoms.entry((xcom.run, xcom.task.clone(), xcom.map_index));
+            outputs.or_default().extend(xcom.outputs.clone());
+        }
+        for (dag_id, fire) in &commit.fired {
+            if let Some(record) = tables.dags.get_mut(dag_id) {
+                record.last_fire = Some(*fire);
+            }
+        }
+        for (dag_id, paused) in &commit.paused {
+            if let Some(record) = tables.dags.get_mut(dag_id) {
+                record.paused = *paused;
+            }
+        }
+        tables.inbox.retain(|_, item| !commit.consumed.contains(&item.id));
+        Ok(())
+    }
+
+    async fn claims(
+        &self,
+        attempts: &[AttemptKey],
+    ) -> Result<Vec<(AttemptKey, WorkerName, Timestamp)>> {
+        let tables = self.tables();
+        let claim = |attempt: &AttemptKey| {
+            let instance = tables.running(attempt)?;
+            Some((attempt.clone(), instance.worker.clone()?, instance.started_at?))
+        };
+        Ok(attempts.iter().filter_map(claim).collect())
+    }
+}
+
+#[async_trait]
+impl WorkerStore for MemoryStore {
+    async fn claim(
+        &self,
+        worker: &WorkerName,
+        attempts: &[AttemptKey],
+        now: Timestamp,
+    ) -> Result<Vec<AttemptKey>> {
+        let mut tables = self.tables();
+        let mut claimed = Vec::new();
+        for attempt in attempts {
+            let Some(record) = tables.instances.get_mut(&place(attempt)) else { continue };
+            let instance = &mut record.instance;
+            let this_call = instance.state == TaskState::Running
+                && instance.worker.as_ref() == Some(worker)
+                && instance.started_at == Some(now);
+            let free = instance.state == TaskState::Queued || this_call;
+            if instance.attempt == attempt.number && free {
+                instance.state = TaskState::Running;
+                instance.worker = Some(worker.clone());
+                instance.started_at = Some(now);
+                claimed.push(attempt.clone());
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn adopt(
+        &self,
+        worker: &WorkerName,
+        attempts: &[AttemptKey],
+        now: Timestamp,
+    ) -> Result<Vec<AttemptKey>> {
+        let mut tables = self.tables();
+        let mut adopted = Vec::new();
+        for attempt in attempts {
+            let owner = tables.running(attempt).and_then(|instance| instance.worker.clone());
+            let free = owner.is_some_and(|owner| owner == *worker || !tables.lives(&owner, now));
+            if let (true, Some(record)) = (free, tables.instances.get_mut(&place(attempt))) {
+                record.instance.worker = Some(worker.clone());
+                adopted.push(attempt.clone());
+            }
+        }
+        Ok(adopted)
+    }
+
+    async fn report(&self, reports: &[Report]) -> Result<()> {
+        let mut tables = self.tables();
+        for report in reports {
+            if tables.holds(&report.worker, &report.attempt) {
+                tables.put_inbox(InboxItem::report(report.clone()), report.ended_at);
+            }
+        }
+        Ok(())
+    }
+
+    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>> {
+        let mut tables = self.tables();
+        let record = WorkerRecord {
+            worker: beat.worker.clone(),
+            queues: beat.queues.clone(),
+            slots: beat.slots,
+            running: u32::try_from(beat.running.len()).unwrap_or(u32::MAX),
+            lease_until: beat.at.plus(beat.lease),
+        };
+        tables.workers.insert(beat.worker.clone(), record);
+        let gone = beat.running.iter().filter(|attempt| !tables.holds(&beat.worker, attempt));
+        Ok(gone.cloned().collect())
+    }
+
+    async fn retire(&self, worker: &WorkerName) -> Result<()> {
+        self.tables().workers.remove(worker);
+        Ok(())
+    }
+
+    async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>> {
+        let tables = self.tables();
+        let key = |record: &InstanceRecord| AttemptKey {
+            run: record.run,
+            task: record.task.clone(),
+            map_index: record.instance.map_index,
+            number: record.instance.attempt,
+        };
+        let keys = tables.instances.values().map(key);
+        Ok(keys.filter(|attempt| tables.holds(worker, attempt)).collect())
+    }
+
+    async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>> {
+        let tables = self.tables();
+        Ok(attempts.iter().filter(|attempt| tables.running(attempt).is_some()).cloned().collect())
+    }
+
+    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>> {
+        let tables = self.tables();
+        let wanted = tables.xcoms.iter().filter(|((r, t, _), _)| *r == run && tasks.contains(t));
+        let xcom = |((run, task, map_index), outputs): (&Place, &Outputs)| XCom {
+            run: *run,
+            task: task.clone(),
+            map_index: *map_index,
+            outputs: outputs.clone(),
+        };
+        Ok(wanted.map(xcom).collect())
+    }
+}
+
+#[async_trait]
+impl PeopleStore for MemoryStore {
+    async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<()> {
+        self.tables().put_inbox(item.clone(), now);
+        Ok(())
+    }
+
+    async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>> {
+        let tables = self.tables();
+        let mut runs: Vec<&DagRun> = tables.runs.values().collect();
+        runs.retain(|run| dag_id.is_none_or(|dag_id| run.dag_id == *dag_id));
+        runs.sort_by_key(|run| std::cmp::Reverse((run.queued_at, run.key)));
+        let summary = |run: &DagRun| {
+            let count = |states: &[TaskState]| {
+                let of_run = tables.instances.values().filter(|record| record.run == run.key);
+                of_run.filter(|record| states.contains(&record.instance.state)).count() as u64
+            };
+            RunSummary {
+                run: run.clone(),
+                success: count(&[TaskState::Success]),
+                failed: count(&[TaskState::Failed, TaskState::UpstreamFailed]),
+                running: count(&[TaskState::Running]),
+            }
+        };
+        Ok(runs.into_iter().take(limit as usize).map(summary).collect())
+    }
+
+    async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>> {
+        let tables = self.tables();
+        let named = tables.runs.values().filter(|run| run.run_id == name || run.key.to_string() == name);
+        let mut found: Vec<DagRun> =
+            named.filter(|run| dag_id.is_none_or(|dag_id| run.dag_id == *dag_id)).cloned().collect();
+        found.sort_by(|a, b| a.dag_id.cmp(&b.dag_id));
+        Ok(found)
+    }
+
+    async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>> {
+        let tables = self.tables();
+        let of_run = tables.ended_attempts.values().filter(|record| record.run == run);
+        Ok(of_run.cloned().collect())
+    }
+}

@@ -1,0 +1,84 @@
+//! What people ask and look at.
+
+use async_trait::async_trait;
+use towpath_common::command::InboxItem;
+use towpath_common::id::{DagId, RunKey};
+use towpath_common::port::{PeopleStore, RunSummary, StoreError};
+use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::time::Timestamp;
+
+use super::SqlStore;
+use super::rows::{narrow, record_columns, record_from, run_columns, run_from, to_json};
+use crate::store::database::Value;
+use crate::store::statement::Statement;
+
+pub const STATEMENTS: &[&Statement] = &[&ASK, &LIST_RUNS, &FIND_RUNS, &ENDED_ATTEMPTS];
+
+static ASK: Statement = Statement::new(
+    "INSERT INTO inbox (id, body, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+);
+
+static LIST_RUNS: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    ", (SELECT COUNT(*) FROM task_instance
+        WHERE task_instance.run_key = dag_run.run_key AND task_instance.state = 'success'),
+       (SELECT COUNT(*) FROM task_instance
+        WHERE task_instance.run_key = dag_run.run_key
+            AND task_instance.state IN ('failed', 'upstream_failed')),
+       (SELECT COUNT(*) FROM task_instance
+        WHERE task_instance.run_key = dag_run.run_key AND task_instance.state = 'running')
+     FROM dag_run
+     WHERE CAST($1 AS TEXT) IS NULL OR dag_run.dag_id = $1
+     ORDER BY dag_run.queued_at DESC, dag_run.run_key DESC
+     LIMIT $2"
+));
+
+static FIND_RUNS: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM dag_run
+     WHERE (dag_run.run_id = $2 OR dag_run.run_key = $2)
+         AND (CAST($1 AS TEXT) IS NULL OR dag_run.dag_id = $1)
+     ORDER BY dag_run.dag_id LIMIT 100"
+));
+
+static ENDED_ATTEMPTS: Statement = Statement::new(concat!(
+    "SELECT ",
+    record_columns!("ended_attempt"),
+    " FROM ended_attempt WHERE ended_attempt.run_key = $1
+     ORDER BY ended_attempt.task_id, ended_attempt.map_index, ended_attempt.attempt"
+));
+
+fn dag_filter(dag_id: Option<&DagId>) -> Value {
+    Value::from(dag_id.map(ToString::to_string))
+}
+
+#[async_trait]
+impl PeopleStore for SqlStore {
+    async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError> {
+        let args = vec![item.id.as_str().into(), to_json(&item.body).into(), now.micros().into()];
+        self.database.execute(&ASK, args).await.map(drop)
+    }
+
+    async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>, StoreError> {
+        let args = vec![dag_filter(dag_id), i64::from(limit).into()];
+        let rows = self.database.fetch(&LIST_RUNS, args).await?;
+        let summary = |row| -> Result<RunSummary, StoreError> {
+            let run = run_from(row)?;
+            let count = |column| row.int(column).and_then(narrow);
+            Ok(RunSummary { run, success: count(13)?, failed: count(14)?, running: count(15)? })
+        };
+        rows.iter().map(summary).collect()
+    }
+
+    async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>, StoreError> {
+        let rows = self.database.fetch(&FIND_RUNS, vec![dag_filter(dag_id), name.into()]).await?;
+        rows.iter().map(run_from).collect()
+    }
+
+    async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError> {
+        let rows = self.database.fetch(&ENDED_ATTEMPTS, vec![run.to_string().into()]).await?;
+        rows.iter().map(record_from).collect()
+    }
+}

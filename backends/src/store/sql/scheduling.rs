@@ -1,0 +1,264 @@
+//! What the leading scheduler reads and writes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use towpath_common::command::InboxItem;
+use towpath_common::id::{AttemptKey, WorkerName};
+use towpath_common::port::{Commit, Lease, SchedulerStore, StoreError, XCom};
+use towpath_common::run::DagRun;
+use towpath_common::time::Timestamp;
+
+use super::SqlStore;
+use super::rows::{
+    attempt_columns, attempt_from, attempt_to_json, batch, from_json, record_to_json, run_columns,
+    run_from, run_to_json, time,
+};
+use crate::store::database::{Row, Transaction, Value};
+use crate::store::statement::Statement;
+
+pub const STATEMENTS: &[&Statement] = &[
+    &TAKE_LEASE, &RENEW_LEASE, &RELEASE_LEASE, &HOLDS_LEASE, &LIVE_RUNS, &INBOX, &NEW_RUNS, &UPDATE_RUNS,
+    &PUT_INSTANCES, &PUT_ENDED_ATTEMPTS, &PUT_XCOMS, &FIRED, &PAUSED, &CONSUME, &CLAIMS,
+];
+
+/// `term` grows when the holder changes or its lease had run out, never by renewal.
+static TAKE_LEASE: Statement = Statement::new(
+    "INSERT INTO lease (name, holder, term, expires_at) VALUES ($1, $2, 1, $3)
+     ON CONFLICT (name) DO UPDATE SET
+         holder = excluded.holder, term = lease.term + 1, expires_at = excluded.expires_at
+     WHERE lease.expires_at <= $4 OR lease.holder = excluded.holder
+     RETURNING lease.term",
+);
+
+static RENEW_LEASE: Statement = Statement::new(
+    "UPDATE lease SET expires_at = $4 WHERE lease.name = $1 AND lease.holder = $2 AND lease.term = $3",
+);
+
+static RELEASE_LEASE: Statement = Statement::new(
+    "UPDATE lease SET expires_at = 0 WHERE lease.name = $1 AND lease.holder = $2 AND lease.term = $3",
+);
+
+static HOLDS_LEASE: Statement = Statement::new(
+    "SELECT lease.term FROM lease
+     WHERE lease.name = $1 AND lease.holder = $2 AND lease.term = $3 AND lease.expires_at > $4
+     {for share}",
+);
+
+static LIVE_RUNS: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM dag_run WHERE dag_run.state IN ('queued', 'running') ORDER BY dag_run.run_key"
+));
+
+static INBOX: Statement = Statement::new(
+    "SELECT inbox.id, inbox.body FROM inbox ORDER BY inbox.created_at, inbox.id LIMIT $1",
+);
+
+static NEW_RUNS: Statement = Statement::new(
+    "INSERT INTO dag_run (
+         run_key, dag_id, run_id, run_type, version, logical_date, interval_start, interval_end,
+         params, state, queued_at, started_at, ended_at)
+     SELECT
+         item.value ->> 'run_key', item.value ->> 'dag_id', item.value ->> 'run_id',
+         item.value ->> 'run_type', item.value ->> 'version',
+         CAST(item.value ->> 'logical_date' AS BIGINT),
+         CAST(item.value ->> 'interval_start' AS BIGINT),
+         CAST(item.value ->> 'interval_end' AS BIGINT),
+         item.value ->> 'params', item.value ->> 'state',
+         CAST(item.value ->> 'queued_at' AS BIGINT), CAST(item.value ->> 'started_at' AS BIGINT),
+         CAST(item.value ->> 'ended_at' AS BIGINT)
+     FROM {rows}",
+);
+
+static UPDATE_RUNS: Statement = Statement::new(
+    "UPDATE dag_run SET
+         state = item.value ->> 'state',
+         started_at = CAST(item.value ->> 'started_at' AS BIGINT),
+         ended_at = CAST(item.value ->> 'ended_at' AS BIGINT)
+     FROM {rows}
+     WHERE dag_run.run_key = item.value ->> 'run_key'",
+);
+
+/// A worker's claim may be in the row before the scheduler has heard of it: a write that still has
+/// the same attempt as queued must not undo it.
+static PUT_INSTANCES: Statement = Statement::new(
+    "INSERT INTO task_instance (
+         run_key, task_id, map_index, state, attempt, failures, losses, worker, retry_at, queued_at,
+         started_at, ended_at, failure)
+     SELECT
+         item.value ->> 'run_key', item.value ->> 'task_id',
+         CAST(item.value ->> 'map_index' AS BIGINT), item.value ->> 'state',
+         CAST(item.value ->> 'attempt' AS BIGINT), CAST(item.value ->> 'failures' AS BIGINT),
+         CAST(item.value ->> 'losses' AS BIGINT), item.value ->> 'worker',
+         CAST(item.value ->> 'retry_at' AS BIGINT), CAST(item.value ->> 'queued_at' AS BIGINT),
+         CAST(item.value ->> 'started_at' AS BIGINT), CAST(item.value ->> 'ended_at' AS BIGINT),
+         item.value ->> 'failure'
+     FROM {rows}
+     WHERE true
+     ON CONFLICT (run_key, task_id, map_index) DO UPDATE SET
+         state = excluded.state, attempt = excluded.attempt, failures = excluded.failures,
+         losses = excluded.losses, worker = excluded.worker, retry_at = excluded.retry_at,
+         queued_at = excluded.queued_at, started_at = excluded.started_at,
+         ended_at = excluded.ended_at, failure = excluded.failure
+     WHERE NOT (
+         excluded.state = 'queued' AND task_instance.state = 'running'
+         AND excluded.attempt = task_instance.attempt)",
+);
+
+static PUT_ENDED_ATTEMPTS: Statement = Statement::new(
+    "INSERT INTO ended_attempt (
+         run_key, task_id, map_index, attempt, state, failures, losses, worker, retry_at, queued_at,
+         started_at, ended_at, failure)
+     SELECT
+         item.value ->> 'run_key', item.value ->> 'task_id',
+         CAST(item.value ->> 'map_index' AS BIGINT), CAST(item.value ->> 'attempt' AS BIGINT),
+         item.value ->> 'state', CAST(item.value ->> 'failures' AS BIGINT),
+         CAST(item.value ->> 'losses' AS BIGINT), item.value ->> 'worker',
+         CAST(item.value ->> 'retry_at' AS BIGINT), CAST(item.value ->> 'queued_at' AS BIGINT),
+         CAST(item.value ->> 'started_at' AS BIGINT), CAST(item.value ->> 'ended_at' AS BIGINT),
+         item.value ->> 'failure'
+     FROM {rows}
+     WHERE true
+     ON CONFLICT (run_key, task_id, map_index, attempt) DO NOTHING",
+);
+
+static PUT_XCOMS: Statement = Statement::new(
+    "INSERT INTO xcom (run_key, task_id, map_index, xcom_key, value)
+     SELECT
+         item.value ->> 'run_key', item.value ->> 'task_id',
+         CAST(item.value ->> 'map_index' AS BIGINT), item.value ->> 'xcom_key',
+         item.value ->> 'value'
+     FROM {rows}
+     WHERE true
+     ON CONFLICT (run_key, task_id, map_index, xcom_key) DO UPDATE SET value = excluded.value",
+);
+
+static FIRED: Statement =
+    Statement::new("UPDATE dag SET last_fire = $2 WHERE dag.dag_id = $1");
+
+static PAUSED: Statement = Statement::new("UPDATE dag SET paused = $2 WHERE dag.dag_id = $1");
+
+static CONSUME: Statement = Statement::new(
+    "DELETE FROM inbox WHERE inbox.id IN (SELECT item.value ->> 'id' FROM {rows})",
+);
+
+static CLAIMS: Statement = Statement::new(concat!(
+    "SELECT ",
+    attempt_columns!(),
+    ", task_instance.worker, task_instance.started_at
+     FROM {rows}
+     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
+         AND task_instance.task_id = item.value ->> 'task_id'
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
+     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+         AND task_instance.state = 'running'"
+));
+
+#[async_trait]
+impl SchedulerStore for SqlStore {
+    async fn acquire_lease(
+        &self,
+        name: &'static str,
+        holder: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let expires_at = now.plus(lease);
+        let args = vec![name.into(), holder.into(), expires_at.micros().into(), now.micros().into()];
+        let rows = self.database.fetch(&TAKE_LEASE, args).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Lease { name, holder: holder.to_owned(), term: row.int(0)?, expires_at }))
+    }
+
+    async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
+        let mut args = lease_args(lease);
+        args.push(until.micros().into());
+        match self.database.execute(&RENEW_LEASE, args).await? {
+            0 => Err(lost(lease)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.database.execute(&RELEASE_LEASE, lease_args(lease)).await.map(drop)
+    }
+
+    async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError> {
+        self.database.fetch(&LIVE_RUNS, vec![]).await?.iter().map(run_from).collect()
+    }
+
+    async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, StoreError> {
+        let rows = self.database.fetch(&INBOX, vec![i64::from(limit).into()]).await?;
+        rows.iter().map(item_from).collect()
+    }
+
+    async fn commit(&self, lease: &Lease, commit: &Commit, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.database.begin().await?;
+        let mut args = lease_args(lease);
+        args.push(now.micros().into());
+        if tx.fetch(&HOLDS_LEASE, args).await?.is_empty() {
+            return Err(lost(lease));
+        }
+        put_batch(&mut tx, &NEW_RUNS, &commit.new_runs, run_to_json).await?;
+        put_batch(&mut tx, &UPDATE_RUNS, &commit.runs, run_to_json).await?;
+        put_batch(&mut tx, &PUT_INSTANCES, &commit.instances, record_to_json).await?;
+        put_batch(&mut tx, &PUT_ENDED_ATTEMPTS, &commit.ended_attempts, record_to_json).await?;
+        let values: Vec<_> = commit.xcoms.iter().flat_map(xcom_rows).collect();
+        put_batch(&mut tx, &PUT_XCOMS, &values, Clone::clone).await?;
+        for (dag_id, fire) in &commit.fired {
+            tx.execute(&FIRED, vec![dag_id.as_str().into(), fire.micros().into()]).await?;
+        }
+        for (dag_id, paused) in &commit.paused {
+            tx.execute(&PAUSED, vec![dag_id.as_str().into(), i64::from(*paused).into()]).await?;
+        }
+        put_batch(&mut tx, &CONSUME, &commit.consumed, |id| json!({ "id": id })).await?;
+        tx.commit().await
+    }
+
+    async fn claims(
+        &self,
+        attempts: &[AttemptKey],
+    ) -> Result<Vec<(AttemptKey, WorkerName, Timestamp)>, StoreError> {
+        let rows = self.database.fetch(&CLAIMS, vec![batch(attempts, attempt_to_json)]).await?;
+        let claim = |row: &Row| Ok((attempt_from(row)?, row.parse(4)?, time(row.int(5)?)));
+        rows.iter().map(claim).collect()
+    }
+}
+
+async fn put_batch<T>(
+    tx: &mut Transaction,
+    statement: &'static Statement,
+    items: &[T],
+    to_json: impl Fn(&T) -> serde_json::Value,
+) -> Result<(), StoreError> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    tx.execute(statement, vec![batch(items, to_json)]).await.map(drop)
+}
+
+fn xcom_rows(xcom: &XCom) -> impl Iterator<Item = serde_json::Value> {
+    xcom.outputs.iter().map(|(key, value)| {
+        json!({
+            "run_key": xcom.run,
+            "task_id": xcom.task,
+            "map_index": xcom.map_index,
+            "xcom_key": key,
+            "value": value.to_string(),
+        })
+    })
+}
+
+fn lease_args(lease: &Lease) -> Vec<Value> {
+    vec![lease.name.into(), lease.holder.as_str().into(), lease.term.into()]
+}
+
+fn lost(lease: &Lease) -> StoreError {
+    StoreError::Conflict(format!("{} no longer leads in term {}", lease.holder, lease.term))
+}
+
+fn item_from(row: &Row) -> Result<InboxItem, StoreError> {
+    Ok(InboxItem { id: row.text(0)?.to_owned(), body: from_json(row.text(1)?)? })
+}

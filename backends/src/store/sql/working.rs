@@ -1,0 +1,199 @@
+//! What workers read and write.
+
+use async_trait::async_trait;
+use serde_json::json;
+use towpath_common::command::InboxItem;
+use towpath_common::id::{AttemptKey, RunKey, TaskId, WorkerName};
+use towpath_common::outcome::{Outputs, Report};
+use towpath_common::port::{StoreError, WorkerBeat, WorkerStore, XCom};
+use towpath_common::time::Timestamp;
+
+use super::SqlStore;
+use super::rows::{
+    attempt_columns, attempt_from, attempt_to_json, batch, from_json, narrow, to_json,
+};
+use crate::store::statement::Statement;
+
+pub const STATEMENTS: &[&Statement] = &[
+    &CLAIM, &ADOPT, &REPORT, &BEAT, &STILL_HELD, &RETIRE, &HELD, &CURRENT, &OUTPUTS,
+];
+
+/// The attempt is queued under this number, or it is this very call that has claimed it.
+static CLAIM: Statement = Statement::new(concat!(
+    "UPDATE task_instance SET state = 'running', worker = $2, started_at = $3
+     FROM {rows}
+     WHERE task_instance.run_key = item.value ->> 'run_key'
+         AND task_instance.task_id = item.value ->> 'task_id'
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
+         AND task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+         AND (task_instance.state = 'queued' OR (task_instance.state = 'running'
+             AND task_instance.worker = $2 AND task_instance.started_at = $3))
+     RETURNING ",
+    attempt_columns!()
+));
+
+static ADOPT: Statement = Statement::new(concat!(
+    "UPDATE task_instance SET worker = $2
+     FROM {rows}
+     WHERE task_instance.run_key = item.value ->> 'run_key'
+         AND task_instance.task_id = item.value ->> 'task_id'
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
+         AND task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+         AND task_instance.state = 'running'
+         AND (task_instance.worker = $2 OR NOT EXISTS (
+             SELECT 1 FROM worker
+             WHERE worker.worker = task_instance.worker AND worker.lease_until > $3))
+     RETURNING ",
+    attempt_columns!()
+));
+
+static REPORT: Statement = Statement::new(
+    "INSERT INTO inbox (id, body, created_at)
+     SELECT item.value ->> 'id', item.value ->> 'body', CAST(item.value ->> 'ended_at' AS BIGINT)
+     FROM {rows}
+     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
+         AND task_instance.task_id = item.value ->> 'task_id'
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
+     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+         AND task_instance.state = 'running'
+         AND task_instance.worker = item.value ->> 'worker'
+     ON CONFLICT (id) DO NOTHING",
+);
+
+static BEAT: Statement = Statement::new(
+    "INSERT INTO worker (worker, queues, slots, running, lease_until) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (worker) DO UPDATE SET
+         queues = excluded.queues, slots = excluded.slots, running = excluded.running,
+         lease_until = excluded.lease_until",
+);
+
+static STILL_HELD: Statement = Statement::new(concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM {rows}
+     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
+         AND task_instance.task_id = item.value ->> 'task_id'
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
+     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+         AND task_instance.state = 'running' AND task_instance.worker = $2"
+));
+
+static RETIRE: Statement = Statement::new("DELETE FROM worker WHERE worker.worker = $1");
+
+static HELD: Statement = Statement::new(concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM dag_run
+     JOIN task_instance ON task_instance.run_key = dag_run.run_key
+     WHERE dag_run.state IN ('queued', 'running')
+         AND task_instance.state = 'running' AND task_instance.worker = $1"
+));
+
+static CURRENT: Statement = Statement::new(concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM {rows}
+     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
+         AND task_instance.task_id = item.value ->> 'task_id'
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
+     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+         AND task_instance.state = 'running'"
+));
+
+static OUTPUTS: Statement = Statement::new(
+    "SELECT xcom.task_id, xcom.map_index, xcom.xcom_key, xcom.value FROM {rows}
+     JOIN xcom ON xcom.run_key = $2 AND xcom.task_id = item.value ->> 'task_id'
+     ORDER BY xcom.task_id, xcom.map_index, xcom.xcom_key",
+);
+
+#[async_trait]
+impl WorkerStore for SqlStore {
+    async fn claim(
+        &self,
+        worker: &WorkerName,
+        attempts: &[AttemptKey],
+        now: Timestamp,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        let args = vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
+        self.database.fetch(&CLAIM, args).await?.iter().map(attempt_from).collect()
+    }
+
+    async fn adopt(
+        &self,
+        worker: &WorkerName,
+        attempts: &[AttemptKey],
+        now: Timestamp,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        let args = vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
+        self.database.fetch(&ADOPT, args).await?.iter().map(attempt_from).collect()
+    }
+
+    async fn report(&self, reports: &[Report]) -> Result<(), StoreError> {
+        let rows = batch(reports, |report| {
+            let item = InboxItem::report(report.clone());
+            let mut row = attempt_to_json(&report.attempt);
+            row["id"] = json!(item.id);
+            row["body"] = json!(to_json(&item.body));
+            row["worker"] = json!(report.worker);
+            row["ended_at"] = json!(report.ended_at);
+            row
+        });
+        self.database.execute(&REPORT, vec![rows]).await.map(drop)
+    }
+
+    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>, StoreError> {
+        let worker = || beat.worker.as_str().into();
+        let running = i64::try_from(beat.running.len()).unwrap_or(i64::MAX);
+        let lease_until = beat.at.plus(beat.lease).micros();
+        let args = vec![
+            worker(),
+            to_json(&beat.queues).into(),
+            i64::from(beat.slots).into(),
+            running.into(),
+            lease_until.into(),
+        ];
+        self.database.execute(&BEAT, args).await?;
+        if beat.running.is_empty() {
+            return Ok(Vec::new());
+        }
+        let args = vec![batch(&beat.running, attempt_to_json), worker()];
+        let held = self.database.fetch(&STILL_HELD, args).await?;
+        let held: Vec<AttemptKey> = held.iter().map(attempt_from).collect::<Result<_, _>>()?;
+        let held: std::collections::BTreeSet<_> = held.into_iter().collect();
+        Ok(beat.running.iter().filter(|attempt| !held.contains(attempt)).cloned().collect())
+    }
+
+    async fn retire(&self, worker: &WorkerName) -> Result<(), StoreError> {
+        self.database.execute(&RETIRE, vec![worker.as_str().into()]).await.map(drop)
+    }
+
+    async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>, StoreError> {
+        let rows = self.database.fetch(&HELD, vec![worker.as_str().into()]).await?;
+        rows.iter().map(attempt_from).collect()
+    }
+
+    async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError> {
+        let rows = self.database.fetch(&CURRENT, vec![batch(attempts, attempt_to_json)]).await?;
+        rows.iter().map(attempt_from).collect()
+    }
+
+    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError> {
+        let tasks = batch(tasks, |task| json!({ "task_id": task }));
+        let rows = self.database.fetch(&OUTPUTS, vec![tasks, run.to_string().into()]).await?;
+        let mut xcoms: Vec<XCom> = Vec::new();
+        for row in &rows {
+            let (task, map_index): (TaskId, i32) = (row.parse(0)?, narrow(row.int(1)?)?);
+            let (key, value) = (row.text(2)?.to_owned(), from_json(row.text(3)?)?);
+            match xcoms.last_mut() {
+                Some(last) if last.task == task && last.map_index == map_index => {
+                    last.outputs.insert(key, value);
+                }
+                _ => {
+                    let outputs = Outputs::from_iter([(key, value)]);
+                    xcoms.push(XCom { run, task, map_index, outputs });
+                }
+            }
+        }
+        Ok(xcoms)
+    }
+}
