@@ -1,0 +1,410 @@
+//! The one loop: gather, advance, admit, commit, dispatch.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use towpath_common::command::{Command, InboxBody, InboxItem};
+use towpath_common::id::{DagId, RunKey, WorkerName};
+use towpath_common::message::{Announcement, Topic};
+use towpath_common::port::{BusEvent, Commit, StoreError, Subscription};
+use towpath_common::run::{DagRun, RunType};
+use towpath_common::state::RunState;
+use towpath_common::time::Timestamp;
+
+use crate::core::timetable;
+use crate::dispatch::Dispatcher;
+use crate::draft::Draft;
+use crate::leader::Term;
+use crate::sweep::{Watch, sweep};
+use crate::takeover::{load, load_dag, plan};
+use crate::world::World;
+use crate::{SchedulerConfig, Services};
+
+/// How many inbox items are read at once.
+const INBOX_BATCH: u32 = 1000;
+/// How many announcements one pass takes in before it commits.
+const ANNOUNCEMENTS_MAX: usize = 64;
+/// Between attempts to reach a store that is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a term ended.
+pub enum End {
+    Shutdown,
+    /// Another leads, or this one cannot prove that it does.
+    Deposed(String),
+    Fatal(String),
+}
+
+/// Stops the pass; the `?` of this file.
+enum Stop {
+    Deposed(String),
+    Fatal(String),
+}
+
+impl From<Stop> for End {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Deposed(why) => Self::Deposed(why),
+            Stop::Fatal(why) => Self::Fatal(why),
+        }
+    }
+}
+
+/// Leads until the term or the process ends.
+pub async fn lead(
+    services: &Services,
+    config: &SchedulerConfig,
+    term: &Term,
+    shutdown: &mut watch::Receiver<bool>,
+) -> End {
+    tokio::select! {
+        biased;
+        _ = shutdown.wait_for(|stop| *stop) => End::Shutdown,
+        why = term.lost() => End::Deposed(why),
+        stop = cycle(services, config, term) => stop.into(),
+    }
+}
+
+async fn cycle(services: &Services, config: &SchedulerConfig, term: &Term) -> Stop {
+    match Cycle::begin(services, config, term).await {
+        Ok(mut cycle) => loop {
+            if let Err(stop) = cycle.turn().await {
+                return stop;
+            }
+        },
+        Err(stop) => stop,
+    }
+}
+
+struct Cycle<'a> {
+    services: &'a Services,
+    config: &'a SchedulerConfig,
+    term: &'a Term,
+    world: World,
+    draft: Draft,
+    dispatcher: Dispatcher,
+    announcements: Option<Box<dyn Subscription>>,
+    inbox_tick: tokio::time::Interval,
+    sweep_tick: tokio::time::Interval,
+    watch: Watch,
+    /// Workers to strike off after the next commit.
+    dead: Vec<WorkerName>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Announced(BusEvent),
+    Inbox,
+    Sweep,
+    Timer,
+}
+
+impl<'a> Cycle<'a> {
+    async fn begin(
+        services: &'a Services,
+        config: &'a SchedulerConfig,
+        term: &'a Term,
+    ) -> Result<Self, Stop> {
+        let ticking = |period| {
+            let mut tick = interval(period);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            tick
+        };
+        // Listening begins before loading, so that nothing is said in between unheard.
+        let announcements = services.bus.subscribe(Topic::Scheduler).await;
+        let announcements = announcements.inspect_err(|error| tracing::warn!(%error, "not listening"));
+        let mut watch = Watch::begin(services.clock.now());
+        let (world, draft) = loop {
+            match load(services, config).await {
+                Ok(loaded) => break loaded,
+                Err(error) => outlast(error, &mut watch, services).await?,
+            }
+        };
+        Ok(Self {
+            services,
+            config,
+            term,
+            world,
+            draft,
+            dispatcher: Dispatcher::start(services.queue.clone()),
+            announcements: announcements.ok(),
+            inbox_tick: ticking(config.inbox_interval),
+            sweep_tick: ticking(config.sweep_interval),
+            watch,
+            dead: Vec::new(),
+        })
+    }
+
+    async fn turn(&mut self) -> Result<(), Stop> {
+        match self.gather().await {
+            Wake::Announced(event) => self.hear(event).await?,
+            Wake::Inbox => self.read_inbox().await?,
+            Wake::Sweep => self.sweep().await?,
+            Wake::Timer => {}
+        }
+        self.expire_timers().await?;
+        self.world.admit(self.services.clock.now(), &mut self.draft);
+        self.commit().await
+    }
+
+    async fn gather(&mut self) -> Wake {
+        let until_timer = self.world.next_timer().map(|at| at.since(self.services.clock.now()));
+        let timer = async {
+            match until_timer {
+                Some(wait) => tokio::time::sleep_until(Instant::now() + wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        let announcement = async {
+            match &mut self.announcements {
+                Some(announcements) => announcements.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.sweep_tick.tick() => Wake::Sweep,
+            () = timer => Wake::Timer,
+            event = announcement => Wake::Announced(event),
+            _ = self.inbox_tick.tick() => Wake::Inbox,
+        }
+    }
+
+    /// Takes in an announcement and all that have come with it.
+    async fn hear(&mut self, first: BusEvent) -> Result<(), Stop> {
+        let mut look_into_inbox = false;
+        let mut next = Some(first);
+        let mut heard = 0;
+        while let Some(event) = next {
+            look_into_inbox |= self.take_in(event);
+            heard += 1;
+            if heard == ANNOUNCEMENTS_MAX {
+                break;
+            }
+            next = self.announcements.as_mut().and_then(|announcements| announcements.try_next());
+        }
+        if look_into_inbox { self.read_inbox().await } else { Ok(()) }
+    }
+
+    /// True if the inbox holds more than was said.
+    fn take_in(&mut self, event: BusEvent) -> bool {
+        let now = self.services.clock.now();
+        match event {
+            BusEvent::Announced(Announcement::Claimed { worker, at, attempts }) => {
+                for attempt in &attempts {
+                    self.world.claimed(attempt, &worker, at, &mut self.draft);
+                }
+                false
+            }
+            BusEvent::Announced(Announcement::Reported { reports }) => {
+                for report in reports {
+                    self.world.reported(report, now, &mut self.draft);
+                }
+                false
+            }
+            BusEvent::Announced(Announcement::CommandWaiting) | BusEvent::Gap => true,
+            BusEvent::Announced(_) => false,
+        }
+    }
+
+    async fn read_inbox(&mut self) -> Result<(), Stop> {
+        if self.announcements.is_none() {
+            let again = self.services.bus.subscribe(Topic::Scheduler).await;
+            self.announcements = again.ok();
+        }
+        match self.services.store.inbox(INBOX_BATCH).await {
+            Ok(items) => {
+                for item in items {
+                    self.take_item(item).await?;
+                }
+                Ok(())
+            }
+            Err(error) => self.outlast(error).await,
+        }
+    }
+
+    async fn take_item(&mut self, item: InboxItem) -> Result<(), Stop> {
+        match item.body {
+            InboxBody::Report(report) => {
+                self.world.reported(report, self.services.clock.now(), &mut self.draft);
+            }
+            InboxBody::Command(command) => {
+                self.obey(command).await?;
+                self.draft.consumed.push(item.id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), Stop> {
+        let now = self.services.clock.now();
+        match command {
+            Command::DagChanged { dag_id } => self.load_dag(&dag_id).await,
+            Command::PauseDag { dag_id, paused } => {
+                self.world.pause(&dag_id, paused, now, &mut self.draft);
+                Ok(())
+            }
+            Command::TriggerRun { dag_id, run, run_id, logical_date, data_interval, params } => {
+                if self.world.dag(&dag_id).is_none() {
+                    self.load_dag(&dag_id).await?;
+                }
+                let Some(dag) = self.world.dag(&dag_id) else {
+                    tracing::warn!(%dag_id, "a run was asked for and there is no such Dag");
+                    return Ok(());
+                };
+                let run = DagRun {
+                    key: run,
+                    dag_id,
+                    run_id,
+                    run_type: RunType::Manual,
+                    version: dag.plan.version.clone(),
+                    logical_date,
+                    data_interval,
+                    params,
+                    state: RunState::Queued,
+                    queued_at: now,
+                    started_at: None,
+                    ended_at: None,
+                };
+                self.create_run(run).await
+            }
+            Command::CancelRun { run, by } => {
+                self.world.cancel(run, by, now, &mut self.draft);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the run, if its Dag does not already have one of that name.
+    async fn create_run(&mut self, run: DagRun) -> Result<(), Stop> {
+        let known = loop {
+            match self.services.store.find_runs(Some(&run.dag_id), &run.run_id).await {
+                Ok(known) => break known,
+                Err(error) => self.outlast(error).await?,
+            }
+        };
+        if !known.is_empty() || self.world.has_run(run.key) {
+            tracing::info!(dag.id = %run.dag_id, run.id = %run.run_id, "there is such a run already");
+            return Ok(());
+        }
+        let plan = loop {
+            match plan(self.services, &mut self.world, &run.version).await {
+                Ok(plan) => break plan,
+                Err(error) => self.outlast(error).await?,
+            }
+        };
+        if let Some(plan) = plan {
+            self.world.add_run(run, plan, self.services.clock.now(), &mut self.draft);
+            // The next run of this pass may have the same name: the store must know this one.
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn load_dag(&mut self, dag_id: &DagId) -> Result<(), Stop> {
+        // Its pause may be decided in this very pass.
+        self.commit().await?;
+        while let Err(error) = load_dag(self.services, &mut self.world, dag_id).await {
+            self.outlast(error).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire_timers(&mut self) -> Result<(), Stop> {
+        let now = self.services.clock.now();
+        for (dag_id, fire) in self.world.expire_timers(now, &mut self.draft) {
+            self.world.note_fired(&dag_id, fire, now, &mut self.draft);
+            if let Some(run) = self.scheduled_run(&dag_id, fire, now) {
+                self.create_run(run).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scheduled_run(&self, dag_id: &DagId, fire: Timestamp, now: Timestamp) -> Option<DagRun> {
+        let plan = &self.world.dag(dag_id)?.plan;
+        let defaults = plan.dag.params.iter();
+        Some(DagRun {
+            key: RunKey(self.services.ids.uuid()),
+            dag_id: dag_id.clone(),
+            run_id: RunType::Scheduled.run_id(fire),
+            run_type: RunType::Scheduled,
+            version: plan.version.clone(),
+            logical_date: fire,
+            data_interval: timetable::data_interval(fire),
+            params: defaults.filter_map(|(k, p)| Some((k.clone(), p.default.clone()?))).collect(),
+            state: RunState::Queued,
+            queued_at: now,
+            started_at: None,
+            ended_at: None,
+        })
+    }
+
+    async fn sweep(&mut self) -> Result<(), Stop> {
+        let Self { services, config, world, watch, dispatcher, draft, .. } = self;
+        match sweep(services, config, world, *watch, dispatcher, draft).await {
+            Ok(dead) => {
+                self.dead.extend(dead);
+                Ok(())
+            }
+            Err(error) => self.outlast(error).await,
+        }
+    }
+
+    /// Commits what was drafted, then tells whom it concerns.
+    async fn commit(&mut self) -> Result<(), Stop> {
+        let commit = self.world.commit_of(&mut self.draft);
+        if !commit.is_empty() {
+            self.write(&commit).await?;
+        }
+        let draft = std::mem::take(&mut self.draft);
+        self.world.forget_runs(&draft.ended_runs);
+        self.dispatcher.dispatch(draft.dispatches);
+        if !draft.stops.is_empty() {
+            self.announce(Topic::Workers, Announcement::Stop { attempts: draft.stops }).await;
+        }
+        if !draft.ended_runs.is_empty() {
+            self.announce(Topic::Watchers, Announcement::RunsEnded { runs: draft.ended_runs }).await;
+        }
+        for worker in std::mem::take(&mut self.dead) {
+            // If it stays on record it is found dead again.
+            let _ = self.services.store.retire(&worker).await;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, commit: &Commit) -> Result<(), Stop> {
+        loop {
+            let now = self.services.clock.now();
+            match self.services.store.commit(self.term.lease(), commit, now).await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.outlast(error).await?,
+            }
+        }
+    }
+
+    async fn announce(&self, topic: Topic, what: Announcement) {
+        if let Err(error) = self.services.bus.announce(topic, &what).await {
+            tracing::debug!(%error, "not announced");
+        }
+    }
+
+    async fn outlast(&mut self, error: StoreError) -> Result<(), Stop> {
+        outlast(error, &mut self.watch, self.services).await
+    }
+}
+
+/// Waits a moment after an outage, and ends the term after anything else.
+async fn outlast(error: StoreError, watch: &mut Watch, services: &Services) -> Result<(), Stop> {
+    match error {
+        StoreError::Unavailable(why) => {
+            tracing::warn!(%why, "the database is away");
+            tokio::time::sleep(RETRY_PAUSE).await;
+            watch.interrupt(services.clock.now());
+            Ok(())
+        }
+        StoreError::Conflict(why) => Err(Stop::Deposed(why)),
+        StoreError::Corrupt(why) => Err(Stop::Fatal(why)),
+    }
+}

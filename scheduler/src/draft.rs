@@ -1,0 +1,55 @@
+//! What one pass of the loop changes, collected: one commit, then what is done after it.
+
+use std::collections::BTreeSet;
+
+use towpath_common::event::InstanceIndex;
+use towpath_common::id::{AttemptKey, DagId, RunKey};
+use towpath_common::message::Dispatch;
+use towpath_common::port::{Commit, XCom};
+use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::time::Timestamp;
+
+/// Instances are named, not copied: however often one changes in a pass, it is written once, as it
+/// stands at the end.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub new_runs: Vec<DagRun>,
+    pub runs: BTreeSet<RunKey>,
+    pub instances: BTreeSet<(RunKey, InstanceIndex)>,
+    pub ended_attempts: Vec<InstanceRecord>,
+    pub xcoms: Vec<XCom>,
+    pub fired: Vec<(DagId, Timestamp)>,
+    pub paused: Vec<(DagId, bool)>,
+    pub consumed: Vec<String>,
+    /// To publish when the commit is done.
+    pub dispatches: Vec<Dispatch>,
+    /// To announce to the workers when the commit is done.
+    pub stops: Vec<AttemptKey>,
+    /// Runs that ended; they leave memory when the commit is done.
+    pub ended_runs: Vec<RunKey>,
+}
+
+impl Draft {
+    /// The store's part of the draft, with the records as the world now has them.
+    pub fn take_commit(
+        &mut self,
+        run: impl Fn(RunKey) -> DagRun,
+        record: impl Fn(RunKey, InstanceIndex) -> InstanceRecord,
+    ) -> Commit {
+        let new: BTreeSet<RunKey> = self.new_runs.iter().map(|run| run.key).collect();
+        let changed = std::mem::take(&mut self.runs);
+        Commit {
+            new_runs: std::mem::take(&mut self.new_runs).iter().map(|new| run(new.key)).collect(),
+            runs: changed.difference(&new).map(|key| run(*key)).collect(),
+            instances: std::mem::take(&mut self.instances)
+                .into_iter()
+                .map(|(run, instance)| record(run, instance))
+                .collect(),
+            ended_attempts: std::mem::take(&mut self.ended_attempts),
+            xcoms: std::mem::take(&mut self.xcoms),
+            fired: std::mem::take(&mut self.fired),
+            paused: std::mem::take(&mut self.paused),
+            consumed: std::mem::take(&mut self.consumed),
+        }
+    }
+}

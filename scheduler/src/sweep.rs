@@ -1,0 +1,127 @@
+//! What nobody announces: workers that have gone silent, and attempts that nobody has claimed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use towpath_common::id::{QueueName, WorkerName};
+use towpath_common::message::Dispatch;
+use towpath_common::port::{StoreError, WorkerRecord};
+use towpath_common::time::Timestamp;
+
+use crate::dispatch::Dispatcher;
+use crate::draft::Draft;
+use crate::world::{Overdue, World};
+use crate::{SchedulerConfig, Services};
+
+/// How many overdue attempts of a lane one sweep looks at.
+const OVERDUE_MAX: usize = 1000;
+
+/// Since when the store has answered without a break.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch {
+    since: Timestamp,
+}
+
+impl Watch {
+    pub fn begin(now: Timestamp) -> Self {
+        Self { since: now }
+    }
+
+    /// The store was away, and so perhaps were the workers' signs of life.
+    pub fn interrupt(&mut self, now: Timestamp) {
+        self.since = now;
+    }
+
+    fn may_expire(&self, now: Timestamp, grace: Duration) -> bool {
+        now.since(self.since) >= grace
+    }
+}
+
+/// One pass. Workers found dead are returned: they are struck off when the draft is committed.
+pub async fn sweep(
+    services: &Services,
+    config: &SchedulerConfig,
+    world: &mut World,
+    watch: Watch,
+    dispatcher: &Dispatcher,
+    draft: &mut Draft,
+) -> Result<Vec<WorkerName>, StoreError> {
+    let now = services.clock.now();
+    let workers = services.store.workers().await?;
+    world.lanes.set_slots(&slots(&workers, now));
+    let mut dead = Vec::new();
+    if watch.may_expire(now, config.expiry_grace) {
+        dead = silent(world, &workers, now);
+        for worker in &dead {
+            tracing::warn!(%worker, "the worker is lost");
+            world.lose_worker(worker, now, draft);
+        }
+    }
+    redispatch(services, config, world, dispatcher, draft).await?;
+    Ok(dead)
+}
+
+/// The slots of the living workers, lane by lane.
+fn slots(workers: &[WorkerRecord], now: Timestamp) -> BTreeMap<QueueName, u32> {
+    let mut slots = BTreeMap::new();
+    for worker in workers.iter().filter(|worker| worker.lease_until > now) {
+        for queue in &worker.queues {
+            *slots.entry(queue.clone()).or_default() += worker.slots;
+        }
+    }
+    slots
+}
+
+/// Workers whose lease is over, and workers that run something and have no record at all.
+fn silent(world: &World, workers: &[WorkerRecord], now: Timestamp) -> Vec<WorkerName> {
+    let lives = |name: &WorkerName| {
+        workers.iter().any(|worker| worker.worker == *name && worker.lease_until > now)
+    };
+    let on_record = workers.iter().map(|worker| &worker.worker);
+    let mut dead: Vec<WorkerName> =
+        on_record.chain(world.busy_workers()).filter(|name| !lives(name)).cloned().collect();
+    dead.sort();
+    dead.dedup();
+    dead
+}
+
+/// Looks after what was published long ago: it is claimed and the news was lost, or it waits in its
+/// lane behind others, or the broker has lost it and it is published again.
+async fn redispatch(
+    services: &Services,
+    config: &SchedulerConfig,
+    world: &mut World,
+    dispatcher: &Dispatcher,
+    draft: &mut Draft,
+) -> Result<(), StoreError> {
+    let now = services.clock.now();
+    for Overdue { queue, attempts, out } in world.overdue(now.minus(config.redispatch_after), OVERDUE_MAX)
+    {
+        let keys: Vec<_> = attempts.iter().map(|(_, key)| key.clone()).collect();
+        let claims = services.store.claims(&keys).await?;
+        for (attempt, worker, at) in &claims {
+            world.claimed(attempt, worker, *at, draft);
+        }
+        let in_lane = match services.queue.depth(&queue).await {
+            Ok(depth) => usize::try_from(depth).unwrap_or(usize::MAX),
+            Err(error) => {
+                tracing::warn!(%error, %queue, "the lane cannot be looked at");
+                continue;
+            }
+        };
+        if in_lane >= out.saturating_sub(claims.len()) {
+            continue;
+        }
+        let unclaimed = attempts
+            .into_iter()
+            .filter(|(_, key)| !claims.iter().any(|(claimed, ..)| claimed == key));
+        let mut again = Vec::new();
+        for (place, attempt) in unclaimed {
+            world.lanes.note_out(&queue, place, now);
+            again.push(Dispatch { queue: queue.clone(), attempt });
+        }
+        tracing::info!(%queue, attempts = again.len(), in_lane, "published again");
+        dispatcher.dispatch(again);
+    }
+    Ok(())
+}
