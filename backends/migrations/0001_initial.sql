@@ -104,3 +104,8 @@ CREATE TABLE worker (
     running BIGINT NOT NULL,
     lease_until BIGINT NOT NULL
 );
+
+CREATE TABLE installation (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    name TEXT NOT NULL
+);

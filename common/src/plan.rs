@@ -104,6 +104,21 @@ impl Plan {
         self.upstream.of(task)
     }
 
+    /// All tasks above this one, near and far, in the order of their numbers.
+    pub fn above(&self, task: &TaskId) -> Vec<TaskId> {
+        let mut seen = vec![false; self.len()];
+        let mut open: Vec<TaskIndex> = self.index_of(task.as_str()).into_iter().collect();
+        while let Some(here) = open.pop() {
+            for upstream in self.upstream(here) {
+                if !std::mem::replace(&mut seen[*upstream as usize], true) {
+                    open.push(*upstream);
+                }
+            }
+        }
+        let above = self.dag.tasks.iter().zip(seen).filter(|(_, seen)| *seen);
+        above.map(|(task, _)| task.id.clone()).collect()
+    }
+
     pub fn is_leaf(&self, task: TaskIndex) -> bool {
         self.downstream(task).is_empty()
     }

@@ -35,6 +35,7 @@ struct Tables {
     inbox: BTreeMap<(Timestamp, String), InboxItem>,
     leases: BTreeMap<&'static str, Lease>,
     workers: BTreeMap<WorkerName, WorkerRecord>,
+    installation: Option<String>,
 }
 
 impl MemoryStore {
@@ -252,6 +253,10 @@ impl SchedulerStore for MemoryStore {
 
 #[async_trait]
 impl WorkerStore for MemoryStore {
+    async fn installation(&self, proposed: &str) -> Result<String> {
+        Ok(self.tables().installation.get_or_insert_with(|| proposed.to_owned()).clone())
+    }
+
     async fn claim(
         &self,
         worker: &WorkerName,
@@ -282,7 +287,7 @@ impl WorkerStore for MemoryStore {
         worker: &WorkerName,
         attempts: &[AttemptKey],
         now: Timestamp,
-    ) -> Result<Vec<AttemptKey>> {
+    ) -> Result<Vec<(AttemptKey, Timestamp)>> {
         let mut tables = self.tables();
         let mut adopted = Vec::new();
         for attempt in attempts {
@@ -290,7 +295,7 @@ impl WorkerStore for MemoryStore {
             let free = owner.is_some_and(|owner| owner == *worker || !tables.lives(&owner, now));
             if let (true, Some(record)) = (free, tables.instances.get_mut(&place(attempt))) {
                 record.instance.worker = Some(worker.clone());
-                adopted.push(attempt.clone());
+                adopted.push((attempt.clone(), record.instance.started_at.unwrap_or(now)));
             }
         }
         Ok(adopted)

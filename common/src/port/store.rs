@@ -178,6 +178,9 @@ pub trait SchedulerStore: Send + Sync {
 /// What a worker does.
 #[async_trait]
 pub trait WorkerStore: Send + Sync {
+    /// The name of this installation: that of the first caller, for ever. Containers carry it, so
+    /// that installations which share a Docker daemon leave each other's alone.
+    async fn installation(&self, proposed: &str) -> Result<String, StoreError>;
     /// Moves those that are queued under exactly this number to running, and returns them. Of two
     /// concurrent callers one gets each attempt. `now` also names the call: a worker never uses one
     /// twice, but to repeat a call whose answer it has not seen.
@@ -188,13 +191,13 @@ pub trait WorkerStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<AttemptKey>, StoreError>;
     /// Hands a running attempt of a worker whose lease is over, or of this same worker, to `worker`.
-    /// Returns those that it now holds.
+    /// Returns those that it now holds, with the time of their claim.
     async fn adopt(
         &self,
         worker: &WorkerName,
         attempts: &[AttemptKey],
         now: Timestamp,
-    ) -> Result<Vec<AttemptKey>, StoreError>;
+    ) -> Result<Vec<(AttemptKey, Timestamp)>, StoreError>;
     /// Puts the reports of current attempts of their workers into the inbox. The others are stale and are dropped.
     async fn report(&self, reports: &[Report]) -> Result<(), StoreError>;
     /// Renews the worker's lease. Returns the attempts of `running` that are no longer its own.

@@ -10,13 +10,20 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    attempt_columns, attempt_from, attempt_to_json, batch, from_json, narrow, to_json,
+    attempt_columns, attempt_from, attempt_to_json, batch, from_json, narrow, time, to_json,
 };
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[
-    &CLAIM, &ADOPT, &REPORT, &BEAT, &STILL_HELD, &RETIRE, &HELD, &CURRENT, &OUTPUTS,
+    &NAME_INSTALLATION, &INSTALLATION, &CLAIM, &ADOPT, &REPORT, &BEAT, &STILL_HELD, &RETIRE, &HELD, &CURRENT, &OUTPUTS,
 ];
+
+static NAME_INSTALLATION: Statement = Statement::new(
+    "INSERT INTO installation (id, name) VALUES (1, $1) ON CONFLICT (id) DO NOTHING",
+);
+
+static INSTALLATION: Statement =
+    Statement::new("SELECT installation.name FROM installation WHERE installation.id = 1");
 
 /// The attempt is queued under this number, or it is this very call that has claimed it.
 static CLAIM: Statement = Statement::new(concat!(
@@ -44,7 +51,8 @@ static ADOPT: Statement = Statement::new(concat!(
              SELECT 1 FROM worker
              WHERE worker.worker = task_instance.worker AND worker.lease_until > $3))
      RETURNING ",
-    attempt_columns!()
+    attempt_columns!(),
+    ", task_instance.started_at"
 ));
 
 static REPORT: Statement = Statement::new(
@@ -108,6 +116,13 @@ static OUTPUTS: Statement = Statement::new(
 
 #[async_trait]
 impl WorkerStore for SqlStore {
+    async fn installation(&self, proposed: &str) -> Result<String, StoreError> {
+        self.database.execute(&NAME_INSTALLATION, vec![proposed.into()]).await?;
+        let rows = self.database.fetch(&INSTALLATION, vec![]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Corrupt("it has no name".into()))?;
+        row.text(0).map(str::to_owned)
+    }
+
     async fn claim(
         &self,
         worker: &WorkerName,
@@ -123,9 +138,10 @@ impl WorkerStore for SqlStore {
         worker: &WorkerName,
         attempts: &[AttemptKey],
         now: Timestamp,
-    ) -> Result<Vec<AttemptKey>, StoreError> {
+    ) -> Result<Vec<(AttemptKey, Timestamp)>, StoreError> {
         let args = vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
-        self.database.fetch(&ADOPT, args).await?.iter().map(attempt_from).collect()
+        let rows = self.database.fetch(&ADOPT, args).await?;
+        rows.iter().map(|row| Ok((attempt_from(row)?, time(row.int(4)?)))).collect()
     }
 
     async fn report(&self, reports: &[Report]) -> Result<(), StoreError> {

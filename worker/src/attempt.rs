@@ -1,0 +1,248 @@
+//! One attempt, from its claim to its report: prepare, launch, watch, report.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use towpath_common::id::AttemptKey;
+use towpath_common::outcome::{Failure, FailureClass, Outcome, Report};
+use towpath_common::port::StoreError;
+use towpath_common::time::Timestamp;
+
+use crate::context::{RunContext, SpecError};
+use crate::desk::{Desk, StopReason};
+use crate::executor::{AttemptSpec, Ended, Execution};
+use crate::log::{AttemptLog, log_path};
+use crate::output::{OUTPUT_MAX, parse};
+
+/// Between tries to reach a service that is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How an attempt comes to this worker, with the time of its claim.
+#[derive(Debug, Clone, Copy)]
+pub enum Beginning {
+    Launch { claimed_at: Timestamp },
+    /// It was launched by an earlier worker.
+    Attach { claimed_at: Timestamp },
+}
+
+impl Beginning {
+    fn claimed_at(self) -> Timestamp {
+        match self {
+            Self::Launch { claimed_at } | Self::Attach { claimed_at } => claimed_at,
+        }
+    }
+}
+
+/// What became of the attempt, as far as this worker is concerned.
+enum End {
+    Report(Outcome),
+    /// Nobody waits for its report.
+    Gone,
+}
+
+type Stopped = watch::Receiver<Option<StopReason>>;
+
+pub async fn run(desk: &Desk, attempt: &AttemptKey, beginning: Beginning, stopped: Stopped) {
+    let mut course = Course { desk, attempt, beginning, stopped, execution: None };
+    let outcome = match course.run().await {
+        End::Report(outcome) => outcome,
+        End::Gone => {
+            tracing::info!(%attempt, "stopped, for it is no longer this worker's");
+            desk.services.executor.remove(attempt).await;
+            return;
+        }
+    };
+    let report = Report {
+        attempt: attempt.clone(),
+        worker: desk.config.name.clone(),
+        started_at: beginning.claimed_at(),
+        ended_at: desk.services.clock.now(),
+        outcome,
+    };
+    desk.reporter.report(report).await;
+    // Only now: until the store has the report, what is left of the attempt is its only record.
+    if let Some(execution) = course.execution {
+        execution.remove().await;
+    }
+}
+
+struct Course<'a> {
+    desk: &'a Desk,
+    attempt: &'a AttemptKey,
+    beginning: Beginning,
+    stopped: Stopped,
+    execution: Option<Box<dyn Execution>>,
+}
+
+impl Course<'_> {
+    async fn run(&mut self) -> End {
+        let context = match self.context().await {
+            Ok(context) => context,
+            Err(error) => return failed(FailureClass::Launch, error.to_string()),
+        };
+        let Some(task) = context.task(&self.attempt.task) else {
+            return failed(FailureClass::Launch, "its version has no such task");
+        };
+        let run = &context.run;
+        let path = log_path(&self.desk.config.log_dir, &run.dag_id, &run.run_id, self.attempt);
+        let log = AttemptLog::new(path);
+        let begun = match self.beginning {
+            Beginning::Launch { .. } => self.launch(&context, task, &log).await,
+            Beginning::Attach { .. } => self.attach(&log).await,
+        };
+        let end = match begun {
+            Ok(()) => self.watch(task.execution_timeout, task.stop_grace_period).await,
+            Err(end) => end,
+        };
+        if let End::Report(Outcome::Failed(failure)) = &end {
+            log.note(self.desk.services.clock.now(), &format!("failed: {failure}")).await;
+        }
+        end
+    }
+
+    /// Waits out an absent store: the attempt is claimed and nobody else would run it.
+    async fn context(&self) -> Result<std::sync::Arc<RunContext>, StoreError> {
+        let store = self.desk.services.store.as_ref();
+        loop {
+            match self.desk.contexts.of(store, self.attempt.run).await {
+                Err(StoreError::Unavailable(_)) => tokio::time::sleep(RETRY_PAUSE).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn spec(
+        &self,
+        context: &RunContext,
+        task: &towpath_common::dag::Task,
+    ) -> Result<AttemptSpec, Failure> {
+        let store = self.desk.services.store.as_ref();
+        loop {
+            let spec = context.spec(store, task, self.attempt, &self.desk.config.variables).await;
+            match spec {
+                Ok(spec) => return Ok(spec),
+                Err(SpecError::Failed(failure)) => return Err(failure),
+                Err(SpecError::Store(StoreError::Unavailable(_))) => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(SpecError::Store(error)) => {
+                    return Err(Failure::new(FailureClass::Launch, error.to_string()));
+                }
+            }
+        }
+    }
+
+    async fn launch(
+        &mut self,
+        context: &RunContext,
+        task: &towpath_common::dag::Task,
+        log: &AttemptLog,
+    ) -> Result<(), End> {
+        let spec = self.spec(context, task).await.map_err(fail)?;
+        let executor = self.desk.services.executor.clone();
+        let launching = async {
+            executor.prepare(&spec.container).await?;
+            executor.launch(&spec, log.clone()).await
+        };
+        let launched = tokio::select! {
+            biased;
+            end = stopped(&mut self.stopped) => return Err(end),
+            launched = launching => launched,
+        };
+        self.execution = Some(launched.map_err(fail)?);
+        Ok(())
+    }
+
+    async fn attach(&mut self, log: &AttemptLog) -> Result<(), End> {
+        let executor = self.desk.services.executor.clone();
+        loop {
+            let attached = tokio::select! {
+                biased;
+                end = stopped(&mut self.stopped) => return Err(end),
+                attached = executor.attach(self.attempt, log.clone()) => attached,
+            };
+            match attached {
+                Ok(execution) => {
+                    self.execution = Some(execution);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(attempt = %self.attempt, %error, "cannot be taken up yet");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn watch(&mut self, timeout: Option<Duration>, grace: Duration) -> End {
+        let Some(execution) = &mut self.execution else {
+            return failed(FailureClass::Launch, "nothing was launched");
+        };
+        let elapsed = self.desk.services.clock.now().since(self.beginning.claimed_at());
+        let timed_out = async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout.saturating_sub(elapsed)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = execution.wait() => Ok(ended),
+            end = stopped(&mut self.stopped) => Err(end),
+            () = timed_out => Err(failed(
+                FailureClass::Timeout,
+                format!("it ran longer than its execution_timeout of {:?}", timeout.unwrap_or_default()),
+            )),
+        };
+        match ended {
+            Ok(Ended::Exited { code: 0, .. }) => match execution.output(OUTPUT_MAX).await {
+                Ok(bytes) => match parse(&bytes) {
+                    Ok(outputs) => End::Report(Outcome::Success { outputs }),
+                    Err(error) => failed(FailureClass::Output, error),
+                },
+                Err(error) => failed(FailureClass::Output, error),
+            },
+            Ok(ended) => End::Report(Outcome::Failed(explain(ended))),
+            Err(end) => {
+                execution.stop(grace).await;
+                execution.wait().await;
+                end
+            }
+        }
+    }
+}
+
+/// Waits until somebody stops the attempt from without.
+async fn stopped(stopped: &mut Stopped) -> End {
+    let reason = stopped.wait_for(Option::is_some).await.map(|reason| *reason);
+    match reason {
+        Ok(Some(StopReason::Gone)) => End::Gone,
+        Ok(Some(StopReason::Shutdown)) | Ok(None) | Err(_) => {
+            failed(FailureClass::WorkerLost, "the worker was shut down")
+        }
+    }
+}
+
+fn fail(failure: Failure) -> End {
+    End::Report(Outcome::Failed(failure))
+}
+
+fn failed(class: FailureClass, message: impl Into<String>) -> End {
+    fail(Failure::new(class, message))
+}
+
+fn explain(ended: Ended) -> Failure {
+    match ended {
+        Ended::Vanished(why) => Failure::new(FailureClass::WorkerLost, why),
+        Ended::Exited { code, oom } => {
+            let (class, message) = match code {
+                _ if oom => (FailureClass::Oom, "it was killed at its memory limit".to_owned()),
+                129.. if code <= 192 => {
+                    (FailureClass::Signal, format!("it was ended by signal {}", code - 128))
+                }
+                _ => (FailureClass::Exit, format!("it exited with code {code}")),
+            };
+            Failure { class, exit_code: Some(code), message }
+        }
+    }
+}

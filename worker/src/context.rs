@@ -1,0 +1,139 @@
+//! What an attempt is about: its run, its task, the outputs above it. What never changes is read once
+//! and shared by all attempts of the run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+use towpath_common::dag::Task;
+use towpath_common::id::{AttemptKey, RunKey, TaskId};
+use towpath_common::outcome::{Failure, FailureClass, Outputs};
+use towpath_common::plan::Plan;
+use towpath_common::port::{Store, StoreError};
+use towpath_common::run::DagRun;
+use towpath_common::template::{Facts, Renderer, Variables, is_template, wants_outputs};
+
+use crate::executor::AttemptSpec;
+
+/// Runs that are remembered. Beyond that all are forgotten and read again as needed.
+const RUNS_MAX: usize = 1000;
+
+/// The unchanging part of a run.
+#[derive(Debug)]
+pub struct RunContext {
+    pub run: DagRun,
+    pub plan: Plan,
+    pub source_dir: Option<PathBuf>,
+}
+
+#[derive(Default)]
+pub struct Contexts {
+    runs: Mutex<HashMap<RunKey, Arc<OnceCell<Arc<RunContext>>>>>,
+}
+
+impl Contexts {
+    /// Read once, however many attempts ask at the same time. `Conflict` if there is no such run.
+    pub async fn of(&self, store: &dyn Store, run: RunKey) -> Result<Arc<RunContext>, StoreError> {
+        let cell = {
+            let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+            if runs.len() >= RUNS_MAX && !runs.contains_key(&run) {
+                runs.clear();
+            }
+            Arc::clone(runs.entry(run).or_default())
+        };
+        cell.get_or_try_init(|| read(store, run)).await.cloned()
+    }
+}
+
+async fn read(store: &dyn Store, key: RunKey) -> Result<Arc<RunContext>, StoreError> {
+    let gone = |what: &str| StoreError::Conflict(format!("the {what} of run {key} is gone"));
+    let run = store.run(key).await?.ok_or_else(|| gone("record"))?;
+    let dag = store.dag_version(&run.version).await?.ok_or_else(|| gone("version"))?;
+    let record = store.dag(&run.dag_id).await?;
+    let plan = Plan::new(dag).map_err(|missing| StoreError::Corrupt(missing.to_string()))?;
+    let source_dir = record.and_then(|record| record.source_dir).map(PathBuf::from);
+    Ok(Arc::new(RunContext { run, plan, source_dir }))
+}
+
+impl RunContext {
+    pub fn task(&self, task: &TaskId) -> Option<&Task> {
+        self.plan.index_of(task.as_str()).map(|index| self.plan.task(index))
+    }
+
+    /// The command, the environment and the working directory, rendered.
+    pub async fn spec(
+        &self,
+        store: &dyn Store,
+        task: &Task,
+        attempt: &AttemptKey,
+        variables: &Arc<Variables>,
+    ) -> Result<AttemptSpec, SpecError> {
+        let mut spec = AttemptSpec {
+            attempt: attempt.clone(),
+            command: task.command.clone(),
+            environment: task.environment.clone(),
+            container: task.container.clone(),
+            source_dir: self.source_dir.clone(),
+        };
+        let mut templates: Vec<&mut String> = spec.command.iter_mut().collect();
+        templates.extend(spec.environment.values_mut());
+        templates.extend(spec.container.working_dir.as_mut());
+        templates.retain(|text| is_template(text));
+        if !templates.is_empty() {
+            let mut outputs = BTreeMap::new();
+            if wants_outputs(templates.iter().map(|text| text.as_str())) {
+                outputs = self.outputs_above(store, task).await?;
+            }
+            let (dag, run) = (&self.plan.dag, &self.run);
+            let renderer =
+                Renderer::new(&Facts { dag, run, attempt, outputs: &outputs, variables });
+            for text in templates {
+                *text = renderer
+                    .render(text)
+                    .map_err(|error| SpecError::Failed(Failure::new(FailureClass::Template, error)))?;
+            }
+        }
+        spec.environment.extend(self.facts(attempt));
+        Ok(spec)
+    }
+
+    /// What every task finds in its environment.
+    fn facts(&self, attempt: &AttemptKey) -> [(String, String); 5] {
+        [
+            ("TOWPATH_DAG_ID", self.run.dag_id.to_string()),
+            ("TOWPATH_RUN_ID", self.run.run_id.clone()),
+            ("TOWPATH_TASK_ID", attempt.task.to_string()),
+            ("TOWPATH_TRY_NUMBER", attempt.number.to_string()),
+            ("TOWPATH_LOGICAL_DATE", self.run.logical_date.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+    }
+
+    async fn outputs_above(
+        &self,
+        store: &dyn Store,
+        task: &Task,
+    ) -> Result<BTreeMap<TaskId, Outputs>, StoreError> {
+        let above = self.plan.above(&task.id);
+        let mut outputs: BTreeMap<TaskId, Outputs> =
+            above.iter().map(|task| (task.clone(), Outputs::new())).collect();
+        for xcom in store.outputs(self.run.key, &above).await? {
+            outputs.insert(xcom.task, xcom.outputs);
+        }
+        Ok(outputs)
+    }
+}
+
+/// Why there is no spec: the attempt has failed, or the store is to be asked again.
+#[derive(Debug)]
+pub enum SpecError {
+    Failed(Failure),
+    Store(StoreError),
+}
+
+impl From<StoreError> for SpecError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,162 @@
+//! What a worker has before it: the attempts that it runs, and its free slots.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use towpath_common::id::AttemptKey;
+use towpath_common::time::Timestamp;
+
+use crate::attempt::{self, Beginning};
+use crate::context::Contexts;
+use crate::reporter::Reporter;
+use crate::spool::Spool;
+use crate::{Services, WorkerConfig};
+
+/// Why an attempt is to be stopped from without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// It is no longer this worker's: its run was cancelled, or it was given to another.
+    Gone,
+    /// The worker ends.
+    Shutdown,
+}
+
+pub struct Desk {
+    pub services: Services,
+    pub config: WorkerConfig,
+    pub contexts: Contexts,
+    pub reporter: Reporter,
+    pub spool: Arc<Spool>,
+    running: Mutex<BTreeMap<AttemptKey, Running>>,
+    /// Notified whenever an attempt leaves.
+    left: Notify,
+    last_claim: Mutex<Timestamp>,
+}
+
+struct Running {
+    stop: watch::Sender<Option<StopReason>>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Desk {
+    pub fn open(services: Services, config: WorkerConfig) -> Arc<Self> {
+        let spool = Arc::new(Spool::new(config.spool_dir.clone()));
+        Arc::new(Self {
+            contexts: Contexts::default(),
+            reporter: Reporter::start(services.clone(), Arc::clone(&spool)),
+            spool,
+            running: Mutex::default(),
+            left: Notify::new(),
+            last_claim: Mutex::new(Timestamp::from_micros(0)),
+            services,
+            config,
+        })
+    }
+
+    fn running_now(&self) -> MutexGuard<'_, BTreeMap<AttemptKey, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn running(&self) -> Vec<AttemptKey> {
+        self.running_now().keys().cloned().collect()
+    }
+
+    pub fn runs(&self, attempt: &AttemptKey) -> bool {
+        self.running_now().contains_key(attempt)
+    }
+
+    /// Adopted attempts may fill more than all slots.
+    pub fn free_slots(&self) -> usize {
+        usize::from(self.config.concurrency).saturating_sub(self.running_now().len())
+    }
+
+    /// Waits until an attempt leaves that is here when this is called.
+    pub async fn slot_freed(&self) {
+        let left = self.left.notified();
+        tokio::pin!(left);
+        left.as_mut().enable();
+        if self.free_slots() == 0 {
+            left.await;
+        }
+    }
+
+    /// A time for a claim that no other claim of this worker has.
+    pub fn claim_time(&self) -> Timestamp {
+        let mut last = self.last_claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let after_last = last.plus(Duration::from_micros(1));
+        *last = self.services.clock.now().max(after_last);
+        *last
+    }
+
+    /// Runs the attempt until it is reported, or was found to be gone.
+    pub fn start(self: &Arc<Self>, attempt: AttemptKey, beginning: Beginning) {
+        let (stop, stopped) = watch::channel(None);
+        let mut running = self.running_now();
+        let task = tokio::spawn({
+            let (desk, attempt) = (Arc::clone(self), attempt.clone());
+            async move {
+                attempt::run(&desk, &attempt, beginning, stopped).await;
+                desk.running_now().remove(&attempt);
+                desk.left.notify_waiters();
+            }
+        });
+        running.insert(attempt, Running { stop, task: task.abort_handle() });
+    }
+
+    pub fn stop(&self, attempts: &[AttemptKey], reason: StopReason) {
+        let running = self.running_now();
+        for attempt in attempts {
+            if let Some(found) = running.get(attempt) {
+                found.stop.send_replace(Some(reason));
+            }
+        }
+    }
+
+    async fn empty(&self) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.running_now().is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Waits for what runs; then leaves it to the worker's successor, or stops it.
+    pub async fn drain(&self) {
+        let running = self.running();
+        if running.is_empty() {
+            return;
+        }
+        tracing::info!(running = running.len(), "draining for up to {:?}", self.config.drain);
+        if tokio::time::timeout(self.config.drain, self.empty()).await.is_ok() {
+            return;
+        }
+        if self.services.executor.survives_worker() {
+            let mut running = self.running_now();
+            tracing::info!(running = running.len(), "left to this worker's successor");
+            for left_behind in running.values() {
+                left_behind.task.abort();
+            }
+            running.clear();
+            return;
+        }
+        self.stop(&self.running(), StopReason::Shutdown);
+        self.empty().await;
+    }
+
+    /// A worker that leaves nothing behind is taken off the record at once.
+    pub async fn close(&self) {
+        let leaves_nothing = match self.services.store.held(&self.config.name).await {
+            Ok(held) => held.is_empty(),
+            Err(_) => false,
+        };
+        if leaves_nothing && let Err(error) = self.services.store.retire(&self.config.name).await {
+            tracing::info!(%error, "this worker stays on record until its lease is over");
+        }
+    }
+}

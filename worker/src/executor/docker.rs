@@ -1,0 +1,393 @@
+//! Runs every attempt in a container of its own, made from the task's image through the Docker API.
+//!
+//! The stream of the container's output and the wait for its end are opened before it is started, so
+//! that no byte and no exit code is missed. Its name and labels say which attempt it is.
+
+mod body;
+mod traces;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::task::JoinHandle;
+use towpath_common::dag::{Container, PullPolicy};
+use towpath_common::id::AttemptKey;
+use towpath_common::outcome::{Failure, FailureClass};
+use towpath_common::port::Unavailable;
+
+use super::{AttemptSpec, Ended, Execution, Executor};
+use crate::log::AttemptLog;
+
+const SERVICE: &str = "Docker";
+/// Where a task finds the file for its outputs.
+const OUTPUT_PATH: &str = "/towpath/output";
+/// Between looks at a daemon that is away or a container that has not ended.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How long the rest of the output of a container that has ended is waited for.
+const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(10);
+
+/// What is the same for every container of a worker.
+#[derive(Debug, Clone)]
+pub struct DockerConfig {
+    /// The installation's name; containers of others are left alone.
+    pub installation: String,
+    /// The network of tasks that name none.
+    pub network: String,
+}
+
+pub struct DockerExecutor {
+    docker: Docker,
+    config: DockerConfig,
+}
+
+impl DockerExecutor {
+    /// Uses `DOCKER_HOST`, or the local socket. Nothing is connected yet.
+    pub fn new(config: DockerConfig) -> Result<Self, Unavailable> {
+        let docker = Docker::connect_with_defaults();
+        Ok(Self { docker: docker.map_err(|error| Unavailable::new(SERVICE, error))?, config })
+    }
+
+    async fn pull(&self, image: &str) -> Result<(), Failure> {
+        let (name, tag) = split_tag(image);
+        let options = CreateImageOptionsBuilder::default().from_image(name).tag(tag).build();
+        let mut progress = self.docker.create_image(Some(options), None, None);
+        while let Some(step) = progress.next().await {
+            // The registry's own words, from whichever place Docker has put them in.
+            let refused = |why: String| {
+                Failure::new(FailureClass::ImagePull, format!("{image} cannot be pulled: {why}"))
+            };
+            let info = step.map_err(|error| refused(words(&error)))?;
+            if let Some(message) = info.error_detail.and_then(|detail| detail.message) {
+                return Err(refused(message));
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_image(&self, image: &str) -> Result<bool, Failure> {
+        match self.docker.inspect_image(image).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(docker_failure(&error)),
+        }
+    }
+
+    /// Creates the container, or finds the one that an earlier try at the same launch has made.
+    async fn create(&self, spec: &AttemptSpec) -> Result<String, Failure> {
+        let name = body::container_name(&spec.attempt);
+        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+        let container = body::container(spec, &self.config);
+        match self.docker.create_container(Some(options), container).await {
+            Ok(_) => Ok(name),
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(name),
+            Err(error) => Err(launch_failure(&error)),
+        }
+    }
+
+    async fn start(&self, name: &str, log: &AttemptLog) -> Result<DockerExecution, Failure> {
+        let options = UploadToContainerOptionsBuilder::default().path("/").build();
+        let placed =
+            self.docker.upload_to_container(name, Some(options), bollard::body_full(body::output_file().into()));
+        placed.await.map_err(|error| launch_failure(&error))?;
+        let attach = AttachContainerOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
+        let attached = self.docker.attach_container(name, Some(attach)).await;
+        let stream = attached.map_err(|error| launch_failure(&error))?.output;
+        let execution = DockerExecution::new(&self.docker, name, stream.boxed(), log.clone());
+        self.docker.start_container(name, None).await.map_err(|error| launch_failure(&error))?;
+        Ok(execution)
+    }
+}
+
+#[async_trait]
+impl Executor for DockerExecutor {
+    async fn check(&self) -> Result<(), Unavailable> {
+        self.docker.ping().await.map(drop).map_err(|error| Unavailable::new(SERVICE, words(&error)))
+    }
+
+    async fn prepare(&self, container: &Container) -> Result<(), Failure> {
+        let image = container.image.as_deref().ok_or_else(|| {
+            Failure::new(FailureClass::Launch, "the task names no image; give it one, or a default")
+        })?;
+        let pull = match container.pull_policy {
+            PullPolicy::Always => true,
+            PullPolicy::Missing => !self.has_image(image).await?,
+            PullPolicy::Never if self.has_image(image).await? => false,
+            PullPolicy::Never => {
+                let why = format!("{image} is not here and its pull_policy is never");
+                return Err(Failure::new(FailureClass::ImagePull, why));
+            }
+        };
+        if pull { self.pull(image).await } else { Ok(()) }
+    }
+
+    async fn launch(
+        &self,
+        spec: &AttemptSpec,
+        log: AttemptLog,
+    ) -> Result<Box<dyn Execution>, Failure> {
+        let name = self.create(spec).await?;
+        match self.start(&name, &log).await {
+            Ok(execution) => Ok(Box::new(execution)),
+            Err(failure) => {
+                remove(&self.docker, &name).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
+        traces::list(&self.docker, &self.config.installation).await
+    }
+
+    async fn attach(
+        &self,
+        attempt: &AttemptKey,
+        log: AttemptLog,
+    ) -> Result<Box<dyn Execution>, Unavailable> {
+        let name = body::container_name(attempt);
+        if let Ok(State::Created) = inspect(&self.docker, &name).await {
+            // It was made and never started: its worker died in between.
+            let started = self.start(&name, &log).await;
+            return match started {
+                Ok(execution) => Ok(Box::new(execution)),
+                Err(failure) => Err(Unavailable::new(SERVICE, failure)),
+            };
+        }
+        // What was logged before may be incomplete; Docker has it all.
+        log.restart().await;
+        Ok(Box::new(DockerExecution::new(&self.docker, &name, logs(&self.docker, &name), log)))
+    }
+
+    async fn remove(&self, attempt: &AttemptKey) {
+        remove(&self.docker, &body::container_name(attempt)).await;
+    }
+
+    fn survives_worker(&self) -> bool {
+        true
+    }
+}
+
+type Output = BoxStream<'static, Result<LogOutput, Error>>;
+
+/// All that the container has printed, from its start, and what it still prints.
+fn logs(docker: &Docker, name: &str) -> Output {
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
+    docker.logs(name, Some(options)).boxed()
+}
+
+struct DockerExecution {
+    docker: Docker,
+    name: String,
+    pump: Option<JoinHandle<()>>,
+    /// Resolves when Docker says that the container has ended; asked for before the start.
+    exit: Option<JoinHandle<()>>,
+    ended: Option<Ended>,
+}
+
+impl DockerExecution {
+    fn new(docker: &Docker, name: &str, output: Output, log: AttemptLog) -> Self {
+        let exit = tokio::spawn({
+            let (docker, name) = (docker.clone(), name.to_owned());
+            async move {
+                let options = WaitContainerOptionsBuilder::default().condition("next-exit").build();
+                // Whatever is said, the state is looked at afterwards.
+                let _ = docker.wait_container(&name, Some(options)).next().await;
+            }
+        });
+        let pump = tokio::spawn(pump(docker.clone(), name.to_owned(), output, log));
+        Self { docker: docker.clone(), name: name.to_owned(), pump: Some(pump), exit: Some(exit), ended: None }
+    }
+
+    /// Waits until the container has ended, however often the daemon goes away in between.
+    async fn exited(&mut self) -> Ended {
+        loop {
+            match inspect(&self.docker, &self.name).await {
+                Ok(State::Ended(ended)) => return ended,
+                Ok(State::Created | State::Running) => match &mut self.exit {
+                    Some(exit) => {
+                        let _ = tokio::time::timeout(Duration::from_secs(30), exit).await.map(drop);
+                        if self.exit.as_ref().is_some_and(JoinHandle::is_finished) {
+                            self.exit = None;
+                        }
+                    }
+                    None => tokio::time::sleep(RETRY_PAUSE).await,
+                },
+                Err(error) if is_missing(&error) => {
+                    return Ended::Vanished("its container was removed from outside".to_owned());
+                }
+                Err(error) => {
+                    tracing::warn!(container = %self.name, error = words(&error), "looking again");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Copies the container's output into the log to its end. A stream that breaks while the container runs
+/// is begun anew, and so is the log.
+async fn pump(docker: Docker, name: String, mut output: Output, log: AttemptLog) {
+    loop {
+        while let Some(Ok(piece)) = output.next().await {
+            log.write(&piece.into_bytes()).await;
+        }
+        loop {
+            match inspect(&docker, &name).await {
+                Ok(State::Running) => break,
+                Ok(State::Created | State::Ended(_)) => return,
+                Err(error) if is_missing(&error) => return,
+                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+        if !matches!(inspect(&docker, &name).await, Ok(State::Running)) {
+            return;
+        }
+        log.restart().await;
+        output = logs(&docker, &name);
+    }
+}
+
+#[async_trait]
+impl Execution for DockerExecution {
+    async fn wait(&mut self) -> Ended {
+        if let Some(ended) = &self.ended {
+            return ended.clone();
+        }
+        let ended = self.exited().await;
+        if let Some(pump) = &mut self.pump
+            && tokio::time::timeout(OUTPUT_AFTER_EXIT, pump).await.is_err()
+        {
+            tracing::warn!(container = %self.name, "the rest of its output did not come");
+        }
+        self.pump = None;
+        self.ended = Some(ended.clone());
+        ended
+    }
+
+    async fn stop(&mut self, grace: Duration) {
+        kill(&self.docker, &self.name, "SIGTERM").await;
+        if tokio::time::timeout(grace, self.exited()).await.is_err() {
+            kill(&self.docker, &self.name, "SIGKILL").await;
+        }
+    }
+
+    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, String> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(OUTPUT_PATH).build();
+        let mut pieces = self.docker.download_from_container(&self.name, Some(options));
+        let mut archive = Vec::new();
+        // The file, a tar header, and padding.
+        let archive_max = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(8 * 1024);
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => archive.extend_from_slice(&piece),
+                Err(error) if is_missing(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(words(&error)),
+            }
+            if archive.len() > archive_max {
+                break;
+            }
+        }
+        body::first_file(&archive, limit)
+    }
+
+    async fn remove(self: Box<Self>) {
+        remove(&self.docker, &self.name).await;
+    }
+}
+
+impl Drop for DockerExecution {
+    fn drop(&mut self) {
+        for task in [self.pump.take(), self.exit.take()].into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+enum State {
+    Created,
+    Running,
+    Ended(Ended),
+}
+
+async fn inspect(docker: &Docker, name: &str) -> Result<State, Error> {
+    use bollard::models::ContainerStateStatusEnum as Status;
+    let state = docker.inspect_container(name, None).await?.state.unwrap_or_default();
+    let code = state.exit_code.unwrap_or(-1);
+    Ok(match state.status {
+        Some(Status::CREATED) => State::Created,
+        Some(Status::EXITED | Status::DEAD | Status::REMOVING) => {
+            State::Ended(Ended::Exited { code, oom: state.oom_killed.unwrap_or(false) })
+        }
+        _ => State::Running,
+    })
+}
+
+async fn kill(docker: &Docker, name: &str, signal: &str) {
+    let options = KillContainerOptionsBuilder::default().signal(signal).build();
+    // A container that has ended cannot be killed, and need not be.
+    let _ = docker.kill_container(name, Some(options)).await;
+}
+
+async fn remove(docker: &Docker, name: &str) {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    match docker.remove_container(name, Some(options)).await {
+        Ok(()) => {}
+        // Gone, or being removed by somebody else.
+        Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+        Err(error) => tracing::warn!(container = name, error = words(&error), "left to the reaper"),
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+}
+
+/// The daemon's own words, without the client's around them.
+fn words(error: &Error) -> String {
+    match error {
+        Error::DockerResponseServerError { message, .. } => message.clone(),
+        Error::DockerStreamError { error } => error.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// The daemon refused the container, or could not be reached.
+fn launch_failure(error: &Error) -> Failure {
+    match error {
+        Error::DockerResponseServerError { .. } => {
+            Failure::new(FailureClass::Launch, words(error))
+        }
+        error => docker_failure(error),
+    }
+}
+
+fn docker_failure(error: &Error) -> Failure {
+    Failure::new(FailureClass::WorkerLost, format!("Docker: {}", words(error)))
+}
+
+/// A name with its tag or digest; `latest` if it has neither.
+fn split_tag(image: &str) -> (&str, &str) {
+    if let Some((name, digest)) = image.split_once('@') {
+        return (name, digest);
+    }
+    match image.rsplit_once(':') {
+        // A colon before a slash belongs to the registry's port.
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (image, "latest"),
+    }
+}

@@ -1,0 +1,69 @@
+//! Runs nothing and succeeds at once: what the engine costs without a task is measured with it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use towpath_common::dag::Container;
+use towpath_common::id::AttemptKey;
+use towpath_common::outcome::Failure;
+use towpath_common::port::Unavailable;
+
+use super::{AttemptSpec, Ended, Execution, Executor};
+use crate::log::AttemptLog;
+
+#[derive(Debug, Default)]
+pub struct NoopExecutor;
+
+#[async_trait]
+impl Executor for NoopExecutor {
+    async fn check(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    async fn prepare(&self, _container: &Container) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn launch(
+        &self,
+        _spec: &AttemptSpec,
+        _log: AttemptLog,
+    ) -> Result<Box<dyn Execution>, Failure> {
+        Ok(Box::new(Nothing))
+    }
+
+    async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn attach(
+        &self,
+        attempt: &AttemptKey,
+        _log: AttemptLog,
+    ) -> Result<Box<dyn Execution>, Unavailable> {
+        Err(Unavailable::new("the noop executor", format!("{attempt} has left no trace")))
+    }
+
+    async fn remove(&self, _attempt: &AttemptKey) {}
+
+    fn survives_worker(&self) -> bool {
+        false
+    }
+}
+
+struct Nothing;
+
+#[async_trait]
+impl Execution for Nothing {
+    async fn wait(&mut self) -> Ended {
+        Ended::Exited { code: 0, oom: false }
+    }
+
+    async fn stop(&mut self, _grace: Duration) {}
+
+    async fn output(&mut self, _limit: u64) -> Result<Vec<u8>, String> {
+        Ok(Vec::new())
+    }
+
+    async fn remove(self: Box<Self>) {}
+}

@@ -1,0 +1,74 @@
+//! Signs of life, one for the whole worker, and the stops that come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use towpath_common::message::{Announcement, Topic};
+use towpath_common::port::{BusEvent, StoreError, Subscription, WorkerBeat};
+
+use crate::desk::{Desk, StopReason};
+
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+async fn beat_once(desk: &Desk) -> Result<(), StoreError> {
+    let config = &desk.config;
+    let beat = WorkerBeat {
+        worker: config.name.clone(),
+        queues: config.queues.clone(),
+        slots: u32::from(config.concurrency),
+        at: desk.services.clock.now(),
+        lease: config.lease,
+        running: desk.running(),
+    };
+    let gone = desk.services.store.beat(&beat).await?;
+    desk.stop(&gone, StopReason::Gone);
+    Ok(())
+}
+
+/// Until the store has heard from this worker, or it is told to stop.
+pub async fn first(desk: &Desk, shutdown: &watch::Receiver<bool>) {
+    while !*shutdown.borrow() {
+        match beat_once(desk).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "this worker is not on record yet"),
+        }
+        sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// Beats for ever, and listens for stops in between.
+pub async fn beat(desk: Arc<Desk>) {
+    let mut tick = interval(desk.config.heartbeat);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stops: Option<Box<dyn Subscription>> = None;
+    loop {
+        if stops.is_none() {
+            // Without it stops are learnt with the next beat.
+            stops = desk.services.bus.subscribe(Topic::Workers).await.ok();
+        }
+        let stop = async {
+            match &mut stops {
+                Some(stops) => stops.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = stop => match event {
+                BusEvent::Announced(Announcement::Stop { attempts }) => {
+                    desk.stop(&attempts, StopReason::Gone);
+                }
+                BusEvent::Announced(_) => {}
+                BusEvent::Gap => beat_or_warn(&desk).await,
+            },
+            _ = tick.tick() => beat_or_warn(&desk).await,
+        }
+    }
+}
+
+async fn beat_or_warn(desk: &Desk) {
+    if let Err(error) = beat_once(desk).await {
+        tracing::warn!(%error, "no sign of life could be given");
+    }
+}

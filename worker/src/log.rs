@@ -1,0 +1,73 @@
+//! What an attempt prints, in a file of its own, written while it runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Mutex;
+use towpath_common::id::{AttemptKey, DagId, UNMAPPED};
+use towpath_common::time::Timestamp;
+
+/// Airflow's layout, under the log folder.
+pub fn log_path(log_dir: &Path, dag_id: &DagId, run_id: &str, attempt: &AttemptKey) -> PathBuf {
+    let mut path = log_dir.join(format!("dag_id={dag_id}"));
+    path.push(format!("run_id={run_id}"));
+    path.push(format!("task_id={}", attempt.task));
+    if attempt.map_index != UNMAPPED {
+        path.push(format!("map_index={}", attempt.map_index));
+    }
+    path.push(format!("attempt={}.log", attempt.number));
+    path
+}
+
+/// Clones write to the same file. It is made when the first byte comes, so that an attempt that prints
+/// nothing costs nothing.
+#[derive(Debug, Clone)]
+pub struct AttemptLog {
+    path: Arc<Path>,
+    file: Arc<Mutex<Option<File>>>,
+}
+
+impl AttemptLog {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path: path.into(), file: Arc::default() }
+    }
+
+    /// A log that cannot be written does not end its task; it is said where the worker logs.
+    pub async fn write(&self, bytes: &[u8]) {
+        let mut place = self.file.lock().await;
+        if let Err(error) = self.append(&mut place, bytes).await {
+            tracing::error!(path = %self.path.display(), %error, "the log cannot be written");
+        }
+    }
+
+    async fn append(&self, place: &mut Option<File>, bytes: &[u8]) -> std::io::Result<()> {
+        if place.is_none() {
+            if let Some(parent) = self.path.parent() {
+                tokio::fs::create_dir_all(parent).await?;
+            }
+            *place = Some(File::options().create(true).append(true).open(&self.path).await?);
+        }
+        let Some(file) = place else { return Ok(()) };
+        file.write_all(bytes).await?;
+        // A file of tokio's holds bytes back until it is flushed; readers follow the file.
+        file.flush().await
+    }
+
+    /// A line of Towpath's own, told apart from the task's.
+    pub async fn note(&self, at: Timestamp, text: &str) {
+        self.write(format!("[towpath {at}] {text}\n").as_bytes()).await;
+    }
+
+    /// Empties the log: the whole output is about to be written again.
+    pub async fn restart(&self) {
+        let mut place = self.file.lock().await;
+        *place = None;
+        if let Err(error) = tokio::fs::remove_file(&self.path).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::error!(path = %self.path.display(), %error, "the log cannot be restarted");
+        }
+    }
+}
