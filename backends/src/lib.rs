@@ -7,3 +7,14 @@
 pub mod bus;
 pub mod queue;
 pub mod store;
+
+/// What a look at a service has shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// It does not answer, and may yet: wait and look again.
+    #[error("{0}")]
+    Away(String),
+    /// It will not have us, or the address is none: waiting does not help.
+    #[error("{0}")]
+    Refused(String),
+}

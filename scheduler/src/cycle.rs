@@ -362,10 +362,11 @@ impl<'a> Cycle<'a> {
         self.world.forget_runs(&draft.ended_runs);
         self.dispatcher.dispatch(draft.dispatches);
         if !draft.stops.is_empty() {
-            self.announce(Topic::Workers, Announcement::Stop { attempts: draft.stops }).await;
+            announce(self.services, Topic::Workers, Announcement::Stop { attempts: draft.stops }).await;
         }
         if !draft.ended_runs.is_empty() {
-            self.announce(Topic::Watchers, Announcement::RunsEnded { runs: draft.ended_runs }).await;
+            let news = Announcement::RunsEnded { runs: draft.ended_runs };
+            announce(self.services, Topic::Watchers, news).await;
         }
         for worker in std::mem::take(&mut self.dead) {
             // If it stays on record it is found dead again.
@@ -384,14 +385,14 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    async fn announce(&self, topic: Topic, what: Announcement) {
-        if let Err(error) = self.services.bus.announce(topic, &what).await {
-            tracing::debug!(%error, "not announced");
-        }
-    }
-
     async fn outlast(&mut self, error: StoreError) -> Result<(), Stop> {
         outlast(error, &mut self.watch, self.services).await
+    }
+}
+
+async fn announce(services: &Services, topic: Topic, what: Announcement) {
+    if let Err(error) = services.bus.announce(topic, &what).await {
+        tracing::debug!(%error, "not announced");
     }
 }
 

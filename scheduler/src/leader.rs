@@ -8,12 +8,10 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use towpath_common::port::{Lease, StoreError};
+use towpath_common::port::{LEADER, Lease, StoreError};
 use towpath_common::time::Timestamp;
 
 use crate::{Fatal, SchedulerConfig, Services};
-
-const LEASE_NAME: &str = "scheduler";
 
 /// A term of leadership, renewed in the background while this value lives.
 pub struct Term {
@@ -59,7 +57,7 @@ pub async fn stand_for(
     loop {
         let asked = services.clock.now();
         let answer =
-            services.store.acquire_lease(LEASE_NAME, &config.name, asked, config.lease).await;
+            services.store.acquire_lease(LEADER, &config.name, asked, config.lease).await;
         match answer {
             Ok(Some(lease)) => return Ok(Some(begin(services, config, lease, asked))),
             Ok(None) => {}

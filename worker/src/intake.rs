@@ -149,7 +149,7 @@ impl Intake<'_> {
         let claimed_at = self.desk.claim_time();
         let claimed = match attempts.is_empty() {
             true => Vec::new(),
-            false => self.claim(&attempts, claimed_at).await,
+            false => claim(self.desk, &attempts, claimed_at).await,
         };
         for attempt in &claimed {
             self.desk.start(attempt.clone(), Beginning::Launch { claimed_at });
@@ -163,21 +163,6 @@ impl Intake<'_> {
         }
     }
 
-    /// Until the store has answered: a claim that it made and that nobody knows of would be an attempt
-    /// that nobody runs.
-    async fn claim(&self, attempts: &[AttemptKey], claimed_at: Timestamp) -> Vec<AttemptKey> {
-        let mut backoff = BACKOFF_FIRST;
-        loop {
-            match self.desk.services.store.claim(&self.desk.config.name, attempts, claimed_at).await {
-                Ok(claimed) => return claimed,
-                Err(StoreError::Unavailable(why)) => tracing::warn!(%why, "claiming again"),
-                Err(error) => tracing::error!(%error, "claiming again"),
-            }
-            sleep(backoff).await;
-            backoff = (2 * backoff).min(BACKOFF_MAX);
-        }
-    }
-
     async fn acknowledge(&mut self, deliveries: &[Delivery]) {
         let Some(consumer) = self.consumer.as_mut() else { return };
         if let Err(error) = consumer.ack(deliveries).await {
@@ -185,5 +170,20 @@ impl Intake<'_> {
             tracing::warn!(%error, "messages could not be acknowledged");
             self.consumer = None;
         }
+    }
+}
+
+/// Until the store has answered: a claim that it made and that nobody knows of would be an attempt
+/// that nobody runs.
+async fn claim(desk: &Desk, attempts: &[AttemptKey], claimed_at: Timestamp) -> Vec<AttemptKey> {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        match desk.services.store.claim(&desk.config.name, attempts, claimed_at).await {
+            Ok(claimed) => return claimed,
+            Err(StoreError::Unavailable(why)) => tracing::warn!(%why, "claiming again"),
+            Err(error) => tracing::error!(%error, "claiming again"),
+        }
+        sleep(backoff).await;
+        backoff = (2 * backoff).min(BACKOFF_MAX);
     }
 }

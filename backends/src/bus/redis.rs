@@ -10,6 +10,8 @@ use tokio::sync::{OnceCell, mpsc};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
 
+use crate::CheckError;
+
 const SERVICE: &str = "Redis";
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RECONNECT_FIRST: Duration = Duration::from_millis(50);
@@ -35,8 +37,16 @@ impl RedisBus {
     }
 
     /// Connects now.
-    pub async fn check(&self) -> Result<(), Unavailable> {
-        self.publisher().await.map(drop)
+    pub async fn check(&self) -> Result<(), CheckError> {
+        let connecting = self.client.get_multiplexed_async_connection();
+        match tokio::time::timeout(TIMEOUT, connecting).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.kind() == redis::ErrorKind::AuthenticationFailed => {
+                Err(CheckError::Refused(error.to_string()))
+            }
+            Ok(Err(error)) => Err(CheckError::Away(error.to_string())),
+            Err(_) => Err(CheckError::Away("it does not answer".to_owned())),
+        }
     }
 
     async fn publisher(&self) -> Result<ConnectionManager, Unavailable> {

@@ -22,6 +22,8 @@ use towpath_common::id::QueueName;
 use towpath_common::message::Dispatch;
 use towpath_common::port::{Consumer, Delivery, Queue, Unavailable};
 
+use crate::CheckError;
+
 const SERVICE: &str = "RabbitMQ";
 /// Where messages go that no worker can read.
 const DEAD_LETTERS: &str = "towpath.dead";
@@ -56,8 +58,15 @@ impl RabbitQueue {
     }
 
     /// Connects now.
-    pub async fn check(&self) -> Result<(), Unavailable> {
-        connect(&self.url).await.map(drop)
+    pub async fn check(&self) -> Result<(), CheckError> {
+        connect(&self.url).await.map(drop).map_err(|error| {
+            let why = error.detail;
+            // The broker's words for a wrong account or virtual host, and the client's for what is
+            // no address.
+            let refused = ["ACCESS_REFUSED", "NOT_ALLOWED", "access refused", "URI", "uri", "Scheme"];
+            let refused = refused.iter().any(|word| why.contains(word));
+            if refused { CheckError::Refused(why) } else { CheckError::Away(why) }
+        })
     }
 }
 

@@ -285,9 +285,9 @@ pub fn classify(error: sqlx::Error) -> StoreError {
         }
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
-            // SQLSTATE classes: connection, rollback, resources, operator intervention, system; and
-            // the database or the account that is not there (yet). SQLite: busy and locked.
-            let passing = ["08", "40", "53", "57", "58", "3D", "28"].iter().any(|class| code.starts_with(class));
+            // SQLSTATE classes: connection, rollback, resources, operator intervention, system.
+            // SQLite: busy, locked, and a file that cannot be opened.
+            let passing = ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class));
             if (code.len() == 5 && passing) || matches!(&*code, "5" | "6" | "14" | "261" | "517") {
                 StoreError::Unavailable(text)
             } else {

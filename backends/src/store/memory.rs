@@ -11,7 +11,7 @@ use towpath_common::dag::Dag;
 use towpath_common::id::{AttemptKey, DagId, RunKey, TaskId, VersionId, WorkerName};
 use towpath_common::outcome::{Outputs, Report};
 use towpath_common::port::{
-    Commit, DagRecord, DagStore, Deployed, Lease, PeopleStore, RunSummary, SchedulerStore,
+    LEADER, Commit, DagRecord, DagStore, Deployed, Lease, PeopleStore, RunSummary, SchedulerStore,
     StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 use towpath_common::run::{DagRun, Instance, InstanceRecord};
@@ -362,6 +362,10 @@ impl WorkerStore for MemoryStore {
 
 #[async_trait]
 impl PeopleStore for MemoryStore {
+    async fn leader(&self) -> Result<Option<Lease>> {
+        Ok(self.tables().leases.get(LEADER).cloned())
+    }
+
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<()> {
         self.tables().put_inbox(item.clone(), now);
         Ok(())

@@ -11,6 +11,7 @@ use towpath_common::port::StoreError;
 use super::database::Database;
 use super::migrate::migrate;
 use super::statement;
+use crate::CheckError;
 
 #[derive(Debug, Clone)]
 pub struct SqlStore {
@@ -21,6 +22,14 @@ impl SqlStore {
     /// Takes `postgres://…`, `sqlite://FILE` or `sqlite::memory:`. Nothing is connected yet.
     pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
         Ok(Self { database: Database::open(url, connections)? })
+    }
+
+    /// Connects, and brings the schema up to date.
+    pub async fn check(&self) -> Result<(), CheckError> {
+        self.migrate().await.map_err(|error| match error {
+            StoreError::Unavailable(why) => CheckError::Away(why),
+            StoreError::Conflict(why) | StoreError::Corrupt(why) => CheckError::Refused(why),
+        })
     }
 
     /// Brings the schema up to date.

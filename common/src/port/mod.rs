@@ -8,7 +8,7 @@ mod store;
 pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
 pub use store::{
-    Commit, DagRecord, DagStore, Deployed, Lease, PeopleStore, RunSummary, SchedulerStore, Store,
+    Commit, DagRecord, DagStore, Deployed, LEADER, Lease, PeopleStore, RunSummary, SchedulerStore, Store,
     StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 

@@ -52,6 +52,9 @@ pub enum Deployed {
     Unchanged,
 }
 
+/// The name of the leading scheduler's lease.
+pub const LEADER: &str = "scheduler";
+
 /// Ownership of a role until an instant. `term` grows with every change of holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
@@ -214,6 +217,9 @@ pub trait WorkerStore: Send + Sync {
 /// What people ask and look at.
 #[async_trait]
 pub trait PeopleStore: Send + Sync {
+    /// Who leads, or led last.
+    async fn leader(&self) -> Result<Option<Lease>, StoreError>;
+    /// Puts a command into the inbox.
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError>;
     /// The newest first.
     async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>, StoreError>;

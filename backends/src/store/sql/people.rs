@@ -3,16 +3,20 @@
 use async_trait::async_trait;
 use towpath_common::command::InboxItem;
 use towpath_common::id::{DagId, RunKey};
-use towpath_common::port::{PeopleStore, RunSummary, StoreError};
+use towpath_common::port::{LEADER, Lease, PeopleStore, RunSummary, StoreError};
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
-use super::rows::{narrow, record_columns, record_from, run_columns, run_from, to_json};
+use super::rows::{narrow, record_columns, record_from, run_columns, run_from, time, to_json};
 use crate::store::database::Value;
 use crate::store::statement::Statement;
 
-pub const STATEMENTS: &[&Statement] = &[&ASK, &LIST_RUNS, &FIND_RUNS, &ENDED_ATTEMPTS];
+pub const STATEMENTS: &[&Statement] = &[&GET_LEADER, &ASK, &LIST_RUNS, &FIND_RUNS, &ENDED_ATTEMPTS];
+
+static GET_LEADER: Statement = Statement::new(
+    "SELECT lease.holder, lease.term, lease.expires_at FROM lease WHERE lease.name = $1",
+);
 
 static ASK: Statement = Statement::new(
     "INSERT INTO inbox (id, body, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
@@ -56,6 +60,13 @@ fn dag_filter(dag_id: Option<&DagId>) -> Value {
 
 #[async_trait]
 impl PeopleStore for SqlStore {
+    async fn leader(&self) -> Result<Option<Lease>, StoreError> {
+        let rows = self.database.fetch(&GET_LEADER, vec![LEADER.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (holder, term) = (row.text(0)?.to_owned(), row.int(1)?);
+        Ok(Some(Lease { name: LEADER, holder, term, expires_at: time(row.int(2)?) }))
+    }
+
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError> {
         let args = vec![item.id.as_str().into(), to_json(&item.body).into(), now.micros().into()];
         self.database.execute(&ASK, args).await.map(drop)

@@ -1,0 +1,298 @@
+//! The command line. What can be set here can be set in the environment under the name that the help
+//! shows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use towpath_common::id::{DagId, QueueName, WorkerName};
+
+/// A workflow orchestrator: DAGs of tasks, each in a container, on a schedule.
+#[derive(Debug, Parser)]
+#[command(name = "towpath", version, propagate_version = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// How logs are written to standard error; what is logged is set by TOWPATH_LOG (info, debug,
+    /// towpath_worker=debug …).
+    #[arg(long, global = true, env = "TOWPATH_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Where the services are. Without them Towpath is embedded: SQLite in the home folder.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Connection {
+    /// postgres://… or sqlite://FILE [default: sqlite in the home folder].
+    #[arg(long, global = true, env = "TOWPATH_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// amqp://…, for the scheduler and workers.
+    #[arg(long, global = true, env = "TOWPATH_RABBITMQ_URL", hide_env_values = true)]
+    pub rabbitmq_url: Option<String>,
+
+    /// redis://…; without it verbs are noticed about a second later.
+    #[arg(long, global = true, env = "TOWPATH_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Where the embedded database, logs and spooled reports are.
+    #[arg(long, global = true, env = "TOWPATH_HOME", default_value = ".towpath")]
+    pub home: PathBuf,
+
+    /// Where task logs are [default: logs in the home folder].
+    #[arg(long, global = true, env = "TOWPATH_LOG_DIR")]
+    pub log_dir: Option<PathBuf>,
+
+    /// How long services that do not answer yet are waited for [default: 30s for roles, 5s for verbs].
+    #[arg(long, global = true, env = "TOWPATH_WAIT", value_parser = seconds)]
+    pub wait: Option<Duration>,
+}
+
+impl Connection {
+    pub fn log_dir(&self) -> PathBuf {
+        self.log_dir.clone().unwrap_or_else(|| self.home.join("logs"))
+    }
+}
+
+/// A number of seconds, with or without an `s`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let seconds = number.parse::<f64>().map_err(|_| "write a number of seconds, such as 30s")?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Decide what runs next and publish it; of several, one leads.
+    Scheduler(SchedulerOptions),
+    /// Run tasks.
+    Worker(WorkerOptions),
+    /// Everything in one process, on SQLite, with tasks as processes.
+    Standalone(StandaloneOptions),
+    /// Deployed DAGs and DAG files.
+    #[command(subcommand)]
+    Dag(DagVerb),
+    /// Runs of DAGs.
+    #[command(subcommand)]
+    Run(RunVerb),
+    /// Tasks of runs.
+    #[command(subcommand)]
+    Task(TaskVerb),
+    /// Whether a role of this machine does its work; for health checks.
+    Health(HealthOptions),
+}
+
+impl Command {
+    pub fn is_role(&self) -> bool {
+        matches!(self, Self::Scheduler(_) | Self::Worker(_) | Self::Standalone(_))
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct SchedulerOptions {
+    /// Its name among the schedulers [default: the host's name and the process id].
+    #[arg(long, env = "TOWPATH_SCHEDULER_NAME")]
+    pub name: Option<String>,
+
+    /// How long a leader that has gone silent keeps its place.
+    #[arg(long, env = "TOWPATH_SCHEDULER_LEASE", default_value = "10s", value_parser = seconds)]
+    pub lease: Duration,
+
+    /// How long the database must have been reachable before a silent worker is taken for lost.
+    #[arg(long, env = "TOWPATH_EXPIRY_GRACE", default_value = "30s", value_parser = seconds)]
+    pub expiry_grace: Duration,
+
+    /// How long a published attempt may stay unclaimed before it is looked for.
+    #[arg(long, env = "TOWPATH_REDISPATCH_AFTER", default_value = "10s", value_parser = seconds)]
+    pub redispatch_after: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorKind {
+    /// A container per attempt, through the Docker API (DOCKER_HOST or the local socket).
+    Docker,
+    /// A process per attempt, on the worker's machine.
+    Process,
+    /// Nothing at all; for measuring.
+    Noop,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct WorkerOptions {
+    /// The name it keeps across restarts [default: the host's name].
+    #[arg(long, env = "TOWPATH_WORKER_NAME")]
+    pub name: Option<WorkerName>,
+
+    /// The queues that it takes from, separated by commas.
+    #[arg(long, env = "TOWPATH_WORKER_QUEUES", default_value = "default", value_delimiter = ',')]
+    pub queues: Vec<QueueName>,
+
+    /// How many tasks it runs at once.
+    #[arg(long, env = "TOWPATH_WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+
+    /// How tasks are run.
+    #[arg(long, env = "TOWPATH_WORKER_EXECUTOR", default_value = "docker")]
+    pub executor: ExecutorKind,
+
+    /// The Docker network of tasks that name none.
+    #[arg(long, env = "TOWPATH_DOCKER_NETWORK", default_value = "none")]
+    pub docker_network: String,
+
+    /// How long it may be silent before its tasks are given to others.
+    #[arg(long, env = "TOWPATH_WORKER_LEASE", default_value = "30s", value_parser = seconds)]
+    pub lease: Duration,
+
+    /// When told to stop, how long it waits for what it runs.
+    #[arg(long, env = "TOWPATH_WORKER_DRAIN", default_value = "30s", value_parser = seconds)]
+    pub drain: Duration,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct StandaloneOptions {
+    /// Folders with DAG files, deployed at the start.
+    #[arg(long, env = "TOWPATH_DAGS", value_delimiter = ',')]
+    pub dags: Vec<PathBuf>,
+
+    /// How many tasks run at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DagVerb {
+    /// Check DAG files, and store nothing.
+    Validate { files: Vec<PathBuf> },
+    /// Deploy DAG files; the same content is no new version.
+    Apply {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// A Dag that is new starts paused.
+        #[arg(long)]
+        paused: bool,
+    },
+    /// List the deployed Dags.
+    List,
+    /// Show the canonical form of a deployed Dag.
+    Show { dag: DagId },
+    /// Start a run of a deployed Dag.
+    Trigger(TriggerOptions),
+    /// Run a DAG file once, here and now, with nothing else running; exit with its result.
+    Run(DagRunOptions),
+    /// Let a Dag start nothing new.
+    Pause { dag: DagId },
+    /// Let it go on.
+    Unpause { dag: DagId },
+    /// Print the JSON Schema of the DAG file.
+    Schema,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RunInput {
+    /// What the run stands for: a date in the Dag's timezone, or an instant [default: now].
+    #[arg(long, value_name = "DATE")]
+    pub date: Option<String>,
+
+    /// A param of the run, as JSON or as a text; may be repeated.
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct TriggerOptions {
+    pub dag: DagId,
+
+    #[command(flatten)]
+    pub input: RunInput,
+
+    /// The run's name [default: manual__ and the date].
+    #[arg(long)]
+    pub run_id: Option<String>,
+
+    /// Show its progress, and exit with its result.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct DagRunOptions {
+    pub file: PathBuf,
+
+    #[command(flatten)]
+    pub input: RunInput,
+
+    /// Run it for every date from this one …
+    #[arg(long, value_name = "DATE", requires = "until", conflicts_with = "date")]
+    pub from: Option<chrono::NaiveDate>,
+
+    /// … up to and with this one.
+    #[arg(long, value_name = "DATE", requires = "from")]
+    pub until: Option<chrono::NaiveDate>,
+
+    /// How many tasks run at once.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+
+    /// Keep the database and the logs in the home folder; otherwise they are removed at the end.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunVerb {
+    /// List runs, the newest first.
+    List {
+        #[arg(long)]
+        dag: Option<DagId>,
+        #[arg(long, default_value_t = 25)]
+        limit: u32,
+    },
+    /// Show a run and its tasks.
+    Show { run: String },
+    /// Follow a run to its end, and exit with its result.
+    Watch { run: String },
+    /// Stop a run: what runs is stopped, what has not begun is skipped.
+    Cancel { run: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TaskVerb {
+    /// Print what a task has printed.
+    Logs {
+        /// A run by its id or its key.
+        run: String,
+        task: String,
+        /// Which attempt [default: the latest].
+        #[arg(long)]
+        attempt: Option<u32>,
+        /// Follow it until it ends, across attempts.
+        #[arg(long, short)]
+        follow: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct HealthOptions {
+    pub role: HealthRole,
+
+    /// The worker's name [default: the host's name].
+    #[arg(long, env = "TOWPATH_WORKER_NAME")]
+    pub name: Option<WorkerName>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum HealthRole {
+    /// Some scheduler leads.
+    Scheduler,
+    /// This worker has given a sign of life.
+    Worker,
+}

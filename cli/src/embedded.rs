@@ -1,0 +1,108 @@
+//! The whole engine in this process: SQLite, in-process queue and bus, tasks as processes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use towpath_backends::bus::MemoryBus;
+use towpath_backends::queue::MemoryQueue;
+use towpath_backends::store::SqlStore;
+use towpath_common::id::{RandomIds, WorkerName};
+use towpath_common::port::{Bus, Queue, Store};
+use towpath_common::time::SystemClock;
+use towpath_scheduler::SchedulerConfig;
+use towpath_worker::WorkerConfig;
+use towpath_worker::executor::ProcessExecutor;
+
+use crate::role::worker::{absolute, variables};
+
+pub struct Engine {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    stop: watch::Sender<bool>,
+    scheduler: JoinHandle<Result<(), towpath_scheduler::Fatal>>,
+    worker: JoinHandle<()>,
+}
+
+pub struct EngineConfig {
+    pub home: PathBuf,
+    pub log_dir: PathBuf,
+    pub database_url: String,
+    pub concurrency: u16,
+}
+
+impl Engine {
+    pub async fn start(config: EngineConfig) -> anyhow::Result<Self> {
+        let EngineConfig { home, log_dir, database_url, concurrency } = config;
+        let home = absolute(&home)?;
+        let store = SqlStore::open(&database_url, 1)?;
+        store.migrate().await?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
+        let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
+        let (stop, stopped) = watch::channel(false);
+        let scheduler = towpath_scheduler::run(
+            towpath_scheduler::Services {
+                store: store.clone(),
+                queue: queue.clone(),
+                bus: bus.clone(),
+                clock: Arc::new(SystemClock),
+                ids: Arc::new(RandomIds),
+            },
+            // One process at a time owns an embedded home; its name is what it takes over by.
+            SchedulerConfig::new("standalone"),
+            stopped.clone(),
+        );
+        let worker = towpath_worker::run(
+            towpath_worker::Services {
+                store: store.clone(),
+                queue,
+                bus: bus.clone(),
+                executor: Arc::new(ProcessExecutor::new(home.join("scratch"))),
+                clock: Arc::new(SystemClock),
+            },
+            worker_config(&home, log_dir, concurrency)?,
+            stopped,
+        );
+        Ok(Self {
+            store,
+            bus,
+            stop,
+            scheduler: tokio::spawn(scheduler),
+            worker: tokio::spawn(worker),
+        })
+    }
+
+    /// Resolves if the scheduler ends by itself, which it does only for a reason.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.scheduler).await {
+            Ok(Err(fatal)) => fatal.into(),
+            Ok(Ok(())) => anyhow::anyhow!("the scheduler has stopped"),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Stops what runs and waits for it.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        // The worker first: its last reports are for the scheduler's next life.
+        self.worker.await.context("the worker has failed")?;
+        if !self.scheduler.is_finished() {
+            self.scheduler.await.context("the scheduler has failed")??;
+        }
+        Ok(())
+    }
+}
+
+fn worker_config(home: &Path, log_dir: PathBuf, concurrency: u16) -> anyhow::Result<WorkerConfig> {
+    let name = WorkerName::new("standalone").context("a name")?;
+    Ok(WorkerConfig {
+        concurrency,
+        // Its tasks end with it anyway.
+        drain: std::time::Duration::from_secs(1),
+        variables: Arc::new(variables()),
+        ..WorkerConfig::new(name, log_dir, home.join("spool"))
+    })
+}

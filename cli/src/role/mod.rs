@@ -1,0 +1,5 @@
+//! What runs until it is told to stop.
+
+pub mod scheduler;
+pub mod standalone;
+pub mod worker;

@@ -1,0 +1,81 @@
+//! `towpath worker`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use towpath_common::id::{Ids, RandomIds, WorkerName};
+use towpath_common::port::Store;
+use towpath_common::template::Variables;
+use towpath_common::time::SystemClock;
+use towpath_worker::executor::{DockerConfig, DockerExecutor, NoopExecutor, ProcessExecutor};
+use towpath_worker::{Executor, Services, WorkerConfig, run as work};
+
+use crate::args::{Connection, ExecutorKind, WorkerOptions};
+use crate::outcome::Outcome;
+use crate::settings::{WAIT_ROLE, host_name};
+use crate::signals::shutdown;
+
+pub async fn run(connection: &Connection, options: WorkerOptions) -> anyhow::Result<Outcome> {
+    let shutdown = shutdown()?;
+    let store = connection.store(WAIT_ROLE).await?;
+    let name = worker_name(options.name.as_ref())?;
+    let state_dir = connection.home.join("worker").join(name.as_str());
+    let services = Services {
+        executor: executor(&options, store.as_ref(), &state_dir).await?,
+        store,
+        queue: connection.queue(WAIT_ROLE).await?,
+        bus: connection.bus(WAIT_ROLE).await?,
+        clock: Arc::new(SystemClock),
+    };
+    let config = WorkerConfig {
+        queues: options.queues,
+        concurrency: options.concurrency,
+        lease: options.lease,
+        heartbeat: options.lease / 6,
+        drain: options.drain,
+        variables: Arc::new(variables()),
+        ..WorkerConfig::new(name, connection.log_dir(), state_dir.join("spool"))
+    };
+    tracing::info!(worker = %config.name, queues = ?config.queues, slots = config.concurrency, "working");
+    work(services, config, shutdown).await;
+    Ok(Outcome::Done)
+}
+
+pub fn worker_name(given: Option<&WorkerName>) -> anyhow::Result<WorkerName> {
+    match given {
+        Some(name) => Ok(name.clone()),
+        None => WorkerName::new(&host_name()).context("this machine's name cannot be a worker's"),
+    }
+}
+
+async fn executor(
+    options: &WorkerOptions,
+    store: &dyn Store,
+    state_dir: &Path,
+) -> anyhow::Result<Arc<dyn Executor>> {
+    Ok(match options.executor {
+        ExecutorKind::Docker => {
+            let installation = store.installation(&RandomIds.uuid().to_string()).await?;
+            let network = options.docker_network.clone();
+            Arc::new(DockerExecutor::new(DockerConfig { installation, network })?)
+        }
+        ExecutorKind::Process => Arc::new(ProcessExecutor::new(absolute(&state_dir.join("scratch"))?)),
+        ExecutorKind::Noop => Arc::new(NoopExecutor),
+    })
+}
+
+/// Tasks start in folders of their own.
+pub fn absolute(path: &Path) -> anyhow::Result<std::path::PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} has no absolute form", path.display()))
+}
+
+/// `TOWPATH_VAR_NAME` is `{{ var.value.name }}`.
+pub fn variables() -> Variables {
+    let of_environment = std::env::vars().filter_map(|(name, value)| {
+        let name = name.strip_prefix("TOWPATH_VAR_")?.to_ascii_lowercase();
+        Some((name, value))
+    });
+    of_environment.collect::<BTreeMap<_, _>>()
+}

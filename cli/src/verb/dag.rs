@@ -1,0 +1,147 @@
+//! `towpath dag …`.
+
+use anyhow::{Context, bail};
+use towpath_common::command::Command;
+use towpath_common::dag::Dag;
+use towpath_common::id::DagId;
+use towpath_common::port::Deployed;
+
+use super::deploy::{Deployer, ReadDag, read_all};
+use super::runs::{print_runs, tell_failures};
+use super::trigger::{Asked, first_moment, logical_date, params, trigger};
+use crate::args::{Connection, DagRunOptions, DagVerb, TriggerOptions};
+use crate::embedded::{Engine, EngineConfig};
+use crate::outcome::Outcome;
+use crate::progress::watch_runs;
+use crate::settings::WAIT_VERB;
+use crate::signals::shutdown;
+
+pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outcome> {
+    match verb {
+        DagVerb::Validate { files } => validate(&read_all(&files)?),
+        DagVerb::Apply { files, paused } => {
+            let dags = read_all(&files)?;
+            return apply(&deployer(connection).await?, &dags, paused).await;
+        }
+        DagVerb::List => list(&deployer(connection).await?).await?,
+        DagVerb::Show { dag } => show(&deployer(connection).await?, &dag).await?,
+        DagVerb::Trigger(options) => return trigger_and_watch(connection, options).await,
+        DagVerb::Run(options) => return run_file(connection, options).await,
+        DagVerb::Pause { dag } => pause(&deployer(connection).await?, dag, true).await?,
+        DagVerb::Unpause { dag } => pause(&deployer(connection).await?, dag, false).await?,
+        DagVerb::Schema => println!("{:#}", towpath_dagfile::schema()),
+    }
+    Ok(Outcome::Done)
+}
+
+async fn deployer(connection: &Connection) -> anyhow::Result<Deployer> {
+    Ok(Deployer { store: connection.store(WAIT_VERB).await?, bus: connection.bus_if_any().await? })
+}
+
+fn validate(dags: &[ReadDag]) {
+    for ReadDag { dag, .. } in dags {
+        println!("{}: {} tasks, version {}", dag.dag_id, dag.tasks.len(), dag.version().short());
+    }
+}
+
+async fn apply(deployer: &Deployer, dags: &[ReadDag], paused: bool) -> anyhow::Result<Outcome> {
+    for read in dags {
+        let what = match deployer.deploy(read, paused).await? {
+            Deployed::NewVersion => "deployed",
+            Deployed::Unchanged => "unchanged",
+        };
+        println!("{} {what}, version {}", read.dag.dag_id, read.dag.version().short());
+    }
+    Ok(Outcome::Done)
+}
+
+async fn list(deployer: &Deployer) -> anyhow::Result<()> {
+    println!("{:<30} {:<12} {:<7}", "DAG", "VERSION", "STATE");
+    for record in deployer.store.dags().await? {
+        let state = if record.paused { "paused" } else { "active" };
+        println!("{:<30} {:<12} {state:<7}", record.dag_id, record.version.short());
+    }
+    Ok(())
+}
+
+async fn show(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(&deployed(deployer, dag_id).await?)?);
+    Ok(())
+}
+
+async fn deployed(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<Dag> {
+    let record = deployer.store.dag(dag_id).await?;
+    let record =
+        record.with_context(|| format!("there is no Dag {dag_id}; deploy it with towpath dag apply FILE"))?;
+    let dag = deployer.store.dag_version(&record.version).await?;
+    dag.with_context(|| format!("the version {} is gone", record.version))
+}
+
+async fn pause(deployer: &Deployer, dag_id: DagId, paused: bool) -> anyhow::Result<()> {
+    deployed(deployer, &dag_id).await?;
+    deployer.ask(Command::PauseDag { dag_id: dag_id.clone(), paused }).await?;
+    println!("{dag_id} {}", if paused { "paused" } else { "unpaused" });
+    Ok(())
+}
+
+async fn trigger_and_watch(
+    connection: &Connection,
+    options: TriggerOptions,
+) -> anyhow::Result<Outcome> {
+    let deployer = deployer(connection).await?;
+    let dag = deployed(&deployer, &options.dag).await?;
+    let date = logical_date(&options.input, &dag)?;
+    let params = params(&options.input, &dag)?;
+    let Asked { run, run_id } = trigger(&deployer, &dag, date, params, options.run_id).await?;
+    println!("{} {run_id}", dag.dag_id);
+    if !options.watch {
+        return Ok(Outcome::Done);
+    }
+    let runs = watch_runs(deployer.store.as_ref(), &[(run, run_id)], shutdown()?).await?;
+    print_runs(deployer.store.as_ref(), &runs).await?;
+    tell_failures(deployer.store.as_ref(), &runs, &connection.log_dir()).await?;
+    Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)))
+}
+
+/// Runs a file embedded: for one date, or for each of several.
+async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Result<Outcome> {
+    let read = read_all(std::slice::from_ref(&options.file))?.pop().context("one file was read")?;
+    let dag = &read.dag;
+    let params = params(&options.input, dag)?;
+    let dates = match (options.from, options.until) {
+        (Some(from), Some(until)) if from > until => bail!("--from {from} is after --until {until}"),
+        (Some(from), Some(until)) => {
+            from.iter_days().take_while(|d| *d <= until).map(|d| first_moment(dag, d)).collect()
+        }
+        _ => vec![logical_date(&options.input, dag)?],
+    };
+    let temporary = if options.keep { None } else { Some(tempfile::tempdir()?) };
+    let home = temporary.as_ref().map_or(connection.home.clone(), |dir| dir.path().to_owned());
+    std::fs::create_dir_all(&home)?;
+    let log_dir = if options.keep { connection.log_dir() } else { home.join("logs") };
+    let stopped = shutdown()?;
+    let mut engine = Engine::start(EngineConfig {
+        database_url: format!("sqlite://{}", home.join("towpath.db").display()),
+        home,
+        log_dir: log_dir.clone(),
+        concurrency: options.concurrency,
+    })
+    .await?;
+    let deployer = Deployer { store: engine.store.clone(), bus: engine.bus.clone() };
+    deployer.deploy(&read, false).await?;
+    let mut asked = Vec::new();
+    for date in dates {
+        let Asked { run, run_id } = trigger(&deployer, dag, date, params.clone(), None).await?;
+        asked.push((run, run_id));
+    }
+    let runs = tokio::select! {
+        runs = watch_runs(deployer.store.as_ref(), &asked, stopped) => runs,
+        error = engine.failed() => Err(error),
+    };
+    if let Ok(runs) = &runs {
+        print_runs(deployer.store.as_ref(), runs).await?;
+        tell_failures(deployer.store.as_ref(), runs, &log_dir).await?;
+    }
+    engine.stop().await?;
+    Ok(Outcome::of_runs(runs?.iter().map(|run| &run.state)))
+}

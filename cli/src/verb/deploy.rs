@@ -1,0 +1,68 @@
+//! From DAG files to deployed Dags.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use towpath_common::command::{Command, InboxItem};
+use towpath_common::dag::Dag;
+use towpath_common::id::{Ids, RandomIds};
+use towpath_common::message::{Announcement, Topic};
+use towpath_common::port::{Bus, Deployed, Store};
+use towpath_common::time::{Clock, SystemClock};
+
+/// A Dag with the folder that its file is in.
+pub struct ReadDag {
+    pub dag: Dag,
+    pub source_dir: Option<PathBuf>,
+}
+
+/// Reads and checks them all; nothing is deployed if one is wrong.
+pub fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<ReadDag>> {
+    let mut read = Vec::new();
+    let mut wrong = Vec::new();
+    for file in files {
+        match read_file(file)? {
+            Ok(dag) => read.push(dag),
+            Err(diagnostics) => wrong.push(diagnostics.to_string()),
+        }
+    }
+    if wrong.is_empty() { Ok(read) } else { Err(Refused(wrong.join("\n")).into()) }
+}
+
+/// The diagnostics, one a line.
+#[derive(Debug, thiserror::Error)]
+#[error("not a valid DAG file\n{0}")]
+struct Refused(String);
+
+fn read_file(file: &Path) -> anyhow::Result<Result<ReadDag, towpath_dagfile::Diagnostics>> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| format!("{name} cannot be read"))?;
+    let source_dir = std::path::absolute(file).ok().and_then(|path| path.parent().map(Path::to_owned));
+    Ok(towpath_dagfile::read(&name, &bytes).map(|dag| ReadDag { dag, source_dir }))
+}
+
+pub struct Deployer {
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+}
+
+impl Deployer {
+    pub async fn deploy(&self, read: &ReadDag, paused: bool) -> anyhow::Result<Deployed> {
+        let source_dir = read.source_dir.as_ref().map(|dir| dir.display().to_string());
+        let now = SystemClock.now();
+        let deployed = self.store.put_dag(&read.dag, source_dir.as_deref(), paused, now).await?;
+        self.ask(Command::DagChanged { dag_id: read.dag.dag_id.clone() }).await?;
+        Ok(deployed)
+    }
+
+    /// Puts a command into the inbox and rings for it.
+    pub async fn ask(&self, command: Command) -> anyhow::Result<()> {
+        let item = InboxItem::command(RandomIds.uuid(), command);
+        self.store.ask(&item, SystemClock.now()).await?;
+        if let Err(error) = self.bus.announce(Topic::Scheduler, &Announcement::CommandWaiting).await {
+            tracing::info!(%error, "the scheduler will find the command by itself");
+        }
+        Ok(())
+    }
+}

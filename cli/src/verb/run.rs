@@ -1,0 +1,108 @@
+//! `towpath run …`.
+
+use anyhow::bail;
+use towpath_common::command::Command;
+use towpath_common::id::DagId;
+use towpath_common::port::Store;
+use towpath_common::run::DagRun;
+use towpath_common::state::TaskState;
+
+use super::deploy::Deployer;
+use super::runs::{elapsed, print_runs, tell_failures};
+use crate::args::{Connection, RunVerb};
+use crate::outcome::Outcome;
+use crate::progress::watch_runs;
+use crate::settings::WAIT_VERB;
+use crate::signals::shutdown;
+
+pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outcome> {
+    let store = connection.store(WAIT_VERB).await?;
+    match verb {
+        RunVerb::List { dag, limit } => list(store.as_ref(), dag.as_ref(), limit).await?,
+        RunVerb::Show { run } => show(store.as_ref(), &find(store.as_ref(), &run).await?).await?,
+        RunVerb::Watch { run } => {
+            let run = find(store.as_ref(), &run).await?;
+            let runs = watch_runs(store.as_ref(), &[(run.key, run.run_id)], shutdown()?).await?;
+            print_runs(store.as_ref(), &runs).await?;
+            tell_failures(store.as_ref(), &runs, &connection.log_dir()).await?;
+            return Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)));
+        }
+        RunVerb::Cancel { run } => {
+            let run = find(store.as_ref(), &run).await?;
+            if run.state.is_terminal() {
+                bail!("{} has already ended: {}", run.run_id, run.state);
+            }
+            let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+            let deployer = Deployer { store, bus: connection.bus_if_any().await? };
+            deployer.ask(Command::CancelRun { run: run.key, by }).await?;
+            println!("{} is being cancelled", run.run_id);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The one run of this name.
+pub async fn find(store: &dyn Store, name: &str) -> anyhow::Result<DagRun> {
+    let (dag_id, run_id) = match name.split_once('/') {
+        Some((dag, run_id)) => (Some(DagId::new(dag)?), run_id),
+        None => (None, name),
+    };
+    let mut found = store.find_runs(dag_id.as_ref(), run_id).await?;
+    match (found.pop(), found.len()) {
+        (Some(run), 0) => Ok(run),
+        (None, _) => bail!("there is no run {name}; towpath run list shows those that there are"),
+        (Some(last), _) => {
+            let dags: Vec<String> =
+                found.iter().chain([&last]).map(|run| format!("{}/{run_id}", run.dag_id)).collect();
+            bail!("several Dags have a run {run_id}; say which: {}", dags.join(", "))
+        }
+    }
+}
+
+async fn list(store: &dyn Store, dag_id: Option<&DagId>, limit: u32) -> anyhow::Result<()> {
+    let runs = store.runs(dag_id, limit).await?;
+    let width = runs.iter().map(|summary| summary.run.run_id.len()).max().unwrap_or(0).max(6);
+    println!(
+        "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>7} {:>8}",
+        "DAG", "RUN", "STATE", "SUCCESS", "FAILED", "RUNNING", "TIME"
+    );
+    for summary in runs {
+        println!(
+            "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>7} {:>8}",
+            summary.run.dag_id,
+            summary.run.run_id,
+            summary.run.state,
+            summary.success,
+            summary.failed,
+            summary.running,
+            elapsed(&summary.run)
+        );
+    }
+    Ok(())
+}
+
+async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
+    println!("{} {} {} (version {})", run.dag_id, run.run_id, run.state, run.version.short());
+    let records = store.instances(run.key).await?;
+    let dag = store.dag_version(&run.version).await?;
+    let earlier = store.ended_attempts(run.key).await?;
+    println!("{:<30} {:<16} {:>8} {:<20} WHY", "TASK", "STATE", "ATTEMPTS", "WORKER");
+    for task in dag.iter().flat_map(|dag| &dag.tasks) {
+        let Some(record) = records.iter().find(|record| record.task == task.id) else {
+            println!("{:<30} {:<16} {:>8}", task.id, TaskState::None, 0);
+            continue;
+        };
+        for attempt in earlier.iter().filter(|attempt| attempt.task == task.id) {
+            print_attempt(task.id.as_str(), attempt);
+        }
+        print_attempt(task.id.as_str(), record);
+    }
+    Ok(())
+}
+
+fn print_attempt(task: &str, record: &towpath_common::run::InstanceRecord) {
+    let instance = &record.instance;
+    let worker = instance.worker.as_ref().map_or("-", |worker| worker.as_str());
+    let why = instance.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+    println!("{task:<30} {:<16} {:>8} {worker:<20} {why}", instance.state, instance.attempt);
+}
