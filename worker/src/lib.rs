@@ -33,7 +33,7 @@ use towpath_common::template::Variables;
 use towpath_common::time::Clock;
 
 pub use executor::Executor;
-pub use log::log_path;
+pub use log::{AttemptLog, log_path};
 
 /// How a worker behaves. The defaults are what production runs with.
 #[derive(Debug, Clone)]

@@ -1,0 +1,8 @@
+//! All tests that need more than one crate, or a service.
+
+mod cli;
+mod documents;
+mod failure;
+mod flights;
+mod ports;
+mod tidy;

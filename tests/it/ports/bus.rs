@@ -1,0 +1,75 @@
+//! The bus's contract: memory, Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use towpath_backends::bus::{MemoryBus, RedisBus};
+use towpath_common::id::{AttemptKey, RunKey, UNMAPPED, WorkerName};
+use towpath_common::message::{Announcement, Topic};
+use towpath_common::port::{Bus, BusEvent, Subscription};
+use towpath_common::time::Timestamp;
+use towpath_tests::service::Redis;
+
+const LONG: Duration = Duration::from_secs(10);
+
+fn claimed(number: u32) -> Announcement {
+    let task = "a".parse().expect("a name");
+    let run = RunKey(uuid::Uuid::nil());
+    Announcement::Claimed {
+        worker: WorkerName::new("w").expect("a name"),
+        at: Timestamp::from_micros(5),
+        attempts: vec![AttemptKey { run, task, map_index: UNMAPPED, number }],
+    }
+}
+
+async fn next(subscription: &mut Box<dyn Subscription>) -> BusEvent {
+    timeout(LONG, subscription.next()).await.expect("it comes in time")
+}
+
+async fn exercise(bus: Arc<dyn Bus>) {
+    bus.announce(Topic::Scheduler, &claimed(0)).await.expect("nobody needs to listen");
+    let mut one = bus.subscribe(Topic::Scheduler).await.expect("listens");
+    let mut two = bus.subscribe(Topic::Scheduler).await.expect("listens");
+    let mut other = bus.subscribe(Topic::Workers).await.expect("listens");
+    for number in 1..=50 {
+        bus.announce(Topic::Scheduler, &claimed(number)).await.expect("announced");
+    }
+    bus.announce(Topic::Workers, &Announcement::CommandWaiting).await.expect("announced");
+    for number in 1..=50 {
+        let expected = BusEvent::Announced(claimed(number));
+        assert_eq!(next(&mut one).await, expected, "in order");
+        assert_eq!(next(&mut two).await, expected, "for everybody");
+    }
+    assert_eq!(next(&mut other).await, BusEvent::Announced(Announcement::CommandWaiting));
+    assert_eq!(one.try_next(), None);
+}
+
+#[tokio::test]
+async fn memory() {
+    exercise(Arc::new(MemoryBus::default())).await;
+}
+
+#[tokio::test]
+async fn redis() {
+    // A server of its own: topics are the same for all users of one.
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Redis::start(dir.path()).await.expect("it starts");
+    exercise(Arc::new(RedisBus::new(&server.url()).expect("a URL"))).await;
+}
+
+#[tokio::test]
+async fn an_outage_is_a_gap_and_then_all_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut server = Redis::start(dir.path()).await.expect("it starts");
+    let bus = RedisBus::new(&server.url()).expect("a URL");
+    let mut subscription = bus.subscribe(Topic::Scheduler).await.expect("listens");
+    bus.announce(Topic::Scheduler, &claimed(1)).await.expect("announced");
+    assert_eq!(next(&mut subscription).await, BusEvent::Announced(claimed(1)));
+    server.kill().await.expect("killed");
+    assert!(bus.announce(Topic::Scheduler, &claimed(2)).await.is_err(), "it says that it is away");
+    server.start_again().await.expect("it is back");
+    assert_eq!(next(&mut subscription).await, BusEvent::Gap);
+    bus.announce(Topic::Scheduler, &claimed(3)).await.expect("announced");
+    assert_eq!(next(&mut subscription).await, BusEvent::Announced(claimed(3)));
+}

@@ -1,0 +1,166 @@
+//! The queue's contract: memory, RabbitMQ.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use tokio::time::timeout;
+use towpath_backends::queue::{MemoryQueue, RabbitQueue};
+use towpath_common::id::{AttemptKey, QueueName, RunKey, UNMAPPED};
+use towpath_common::message::Dispatch;
+use towpath_common::port::{Consumer, Queue};
+use towpath_tests::process::eventually;
+
+use super::service;
+
+const LONG: Duration = Duration::from_secs(10);
+/// Long enough for a message that should not come.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A lane that no other test uses.
+fn lane() -> QueueName {
+    QueueName::new(&uuid::Uuid::now_v7().to_string()).expect("a name")
+}
+
+fn dispatches(lane: &QueueName, count: u32) -> Vec<Dispatch> {
+    let run = RunKey(uuid::Uuid::now_v7());
+    let task = |i: u32| format!("t{i}").parse().expect("a name");
+    let attempt = |i| AttemptKey { run, task: task(i), map_index: UNMAPPED, number: 1 };
+    (0..count).map(|i| Dispatch { queue: lane.clone(), attempt: attempt(i) }).collect()
+}
+
+async fn consume(queue: &Arc<dyn Queue>, lane: &QueueName, prefetch: u16) -> Box<dyn Consumer> {
+    queue.consume(std::slice::from_ref(lane), prefetch).await.expect("it consumes")
+}
+
+/// Takes and acknowledges until that many have come.
+async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> BTreeSet<AttemptKey> {
+    let mut taken = BTreeSet::new();
+    while taken.len() < count {
+        let batch = timeout(LONG, consumer.next_batch(100)).await.expect("in time").expect("a batch");
+        consumer.ack(&batch).await.expect("acknowledged");
+        taken.extend(batch.into_iter().map(|delivery| delivery.dispatch.attempt));
+    }
+    taken
+}
+
+fn attempts(dispatches: &[Dispatch]) -> BTreeSet<AttemptKey> {
+    dispatches.iter().map(|dispatch| dispatch.attempt.clone()).collect()
+}
+
+async fn exercise(queue: Arc<dyn Queue>) {
+    what_is_published_comes_once(&queue).await;
+    no_more_than_the_prefetch_is_out(&queue).await;
+    what_is_not_acknowledged_goes_to_others(&queue).await;
+    lanes_are_apart_and_one_consumer_takes_from_several(&queue).await;
+    the_depth_counts_what_waits(&queue).await;
+}
+
+async fn what_is_published_comes_once(queue: &Arc<dyn Queue>) {
+    let lane = lane();
+    let sent = dispatches(&lane, 500);
+    let mut consumer = consume(queue, &lane, 50).await;
+    queue.publish(&sent).await.expect("published");
+    assert_eq!(take(&mut consumer, sent.len()).await, attempts(&sent));
+    assert!(timeout(SHORT, consumer.next_batch(1)).await.is_err(), "nothing comes twice");
+    consumer.close().await;
+}
+
+async fn no_more_than_the_prefetch_is_out(queue: &Arc<dyn Queue>) {
+    let lane = lane();
+    queue.publish(&dispatches(&lane, 5)).await.expect("published");
+    let (mut one, mut other) = (consume(queue, &lane, 2).await, consume(queue, &lane, 2).await);
+    let mut held = 0;
+    for consumer in [&mut one, &mut other] {
+        while let Ok(batch) = timeout(SHORT, consumer.next_batch(10)).await {
+            held += batch.expect("a batch").len();
+        }
+    }
+    assert_eq!(held, 4, "two each; the fifth waits");
+    one.close().await;
+    other.close().await;
+}
+
+async fn what_is_not_acknowledged_goes_to_others(queue: &Arc<dyn Queue>) {
+    let lane = lane();
+    let sent = dispatches(&lane, 10);
+    queue.publish(&sent).await.expect("published");
+    let mut first = consume(queue, &lane, 10).await;
+    let some = timeout(LONG, first.next_batch(3)).await.expect("in time").expect("a batch");
+    first.ack(&some[..1]).await.expect("acknowledged");
+    first.close().await;
+    let mut second = consume(queue, &lane, 10).await;
+    let rest = take(&mut second, 9).await;
+    assert!(!rest.contains(&some[0].dispatch.attempt), "the acknowledged one is gone for good");
+    second.close().await;
+}
+
+async fn lanes_are_apart_and_one_consumer_takes_from_several(queue: &Arc<dyn Queue>) {
+    let lanes = [lane(), lane()];
+    let mut consumer = queue.consume(&lanes, 5).await.expect("it consumes");
+    let mut sent = dispatches(&lanes[0], 20);
+    sent.extend(dispatches(&lanes[1], 20));
+    let other = lane();
+    queue.publish(&dispatches(&other, 3)).await.expect("published");
+    queue.publish(&sent).await.expect("published");
+    assert_eq!(take(&mut consumer, sent.len()).await, attempts(&sent));
+    consumer.close().await;
+}
+
+async fn the_depth_counts_what_waits(queue: &Arc<dyn Queue>) {
+    let lane = lane();
+    assert_eq!(queue.depth(&lane).await.expect("answers"), 0);
+    queue.publish(&dispatches(&lane, 7)).await.expect("published");
+    eventually("the broker counts seven", LONG, || async {
+        Ok((queue.depth(&lane).await? == 7).then_some(()))
+    })
+    .await
+    .expect("it counts");
+    let mut consumer = consume(queue, &lane, 7).await;
+    take(&mut consumer, 7).await;
+    eventually("nothing waits", LONG, || async { Ok((queue.depth(&lane).await? == 0).then_some(())) })
+        .await
+        .expect("it counts");
+    consumer.close().await;
+}
+
+#[tokio::test]
+async fn memory() {
+    exercise(Arc::new(MemoryQueue::default())).await;
+}
+
+#[tokio::test]
+async fn rabbitmq() {
+    exercise(Arc::new(RabbitQueue::new(&service("RABBITMQ")))).await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_kept_apart() {
+    let url = service("RABBITMQ");
+    let queue: Arc<dyn Queue> = Arc::new(RabbitQueue::new(&url));
+    let lane = lane();
+    let good = dispatches(&lane, 1);
+    let mut consumer = consume(&queue, &lane, 5).await;
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let marker = lane.to_string();
+    let poison = format!(r#"{{"v": 99, "marker": "{marker}"}}"#);
+    let name = format!("towpath.{lane}");
+    let options = BasicPublishOptions::default();
+    channel
+        .basic_publish("".into(), name.as_str().into(), options, poison.as_bytes(), BasicProperties::default())
+        .await
+        .expect("published");
+    queue.publish(&good).await.expect("published");
+    assert_eq!(take(&mut consumer, 1).await, attempts(&good), "the lane goes on");
+    eventually("the message is among the dead letters", LONG, || async {
+        let letter = channel.basic_get("towpath.dead".into(), BasicGetOptions { no_ack: true }).await?;
+        let found = letter.is_some_and(|letter| letter.data == poison.as_bytes());
+        Ok(found.then_some(()))
+    })
+    .await
+    .expect("it is kept");
+    consumer.close().await;
+}

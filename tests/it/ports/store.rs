@@ -1,0 +1,391 @@
+//! The store's contract: memory, SQLite, PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use towpath_backends::store::{MemoryStore, SqlStore};
+use towpath_common::command::{Command, InboxBody, InboxItem};
+use towpath_common::dag::Dag;
+use towpath_common::id::{AttemptKey, QueueName, RunKey, UNMAPPED, WorkerName};
+use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs, Report};
+use towpath_common::port::{Commit, Deployed, LEADER, Lease, Store, StoreError, WorkerBeat, XCom};
+use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord, RunType};
+use towpath_common::state::{RunState, TaskState};
+use towpath_common::time::Timestamp;
+use towpath_tests::service::postgres::fresh_database;
+
+use super::service;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn worker(name: &str) -> WorkerName {
+    WorkerName::new(name).expect("a name")
+}
+
+fn dag(text: &str) -> Dag {
+    let text = format!("dag: d\ntasks: {{a: {{command: [{text}]}}, b: {{command: [x], depends_on: [a]}}}}");
+    towpath_dagfile::read("d.yaml", text.as_bytes()).expect("a Dag")
+}
+
+/// A deployed Dag, a leader, and a run with its task `a` queued under attempt 1.
+struct Scene {
+    store: Arc<dyn Store>,
+    lease: Lease,
+    run: DagRun,
+}
+
+impl Scene {
+    async fn set(store: Arc<dyn Store>) -> Self {
+        let dag = dag("x");
+        store.put_dag(&dag, Some("/dags"), false, at(1)).await.expect("deployed");
+        let lease = store.acquire_lease(LEADER, "one", at(1), LEASE).await.expect("answers");
+        let lease = lease.expect("the lease is free");
+        let run = DagRun {
+            key: RunKey(uuid::Uuid::now_v7()),
+            dag_id: dag.dag_id.clone(),
+            run_id: "manual__1".into(),
+            run_type: RunType::Manual,
+            version: dag.version(),
+            logical_date: at(100),
+            data_interval: DataInterval { start: at(100), end: at(200) },
+            params: serde_json::from_str(r#"{"a": [1, "x"]}"#).expect("JSON"),
+            state: RunState::Running,
+            queued_at: at(2),
+            started_at: Some(at(3)),
+            ended_at: None,
+        };
+        let scene = Self { store, lease, run };
+        scene
+            .commit(Commit {
+                new_runs: vec![scene.run.clone()],
+                instances: vec![scene.record(TaskState::Queued, 1)],
+                ..Commit::default()
+            })
+            .await
+            .expect("committed");
+        scene
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.store.commit(&self.lease, &commit, at(4)).await
+    }
+
+    fn record(&self, state: TaskState, attempt: u32) -> InstanceRecord {
+        let instance =
+            Instance { state, attempt, queued_at: Some(at(3)), ..Instance::new(0) };
+        InstanceRecord { run: self.run.key, task: "a".parse().expect("a name"), instance }
+    }
+
+    fn attempt(&self, number: u32) -> AttemptKey {
+        AttemptKey { run: self.run.key, task: "a".parse().expect("a name"), map_index: UNMAPPED, number }
+    }
+
+    fn report(&self, by: &str, number: u32) -> Report {
+        let outputs = Outputs::from_iter([("rows".to_owned(), 3.into())]);
+        Report {
+            attempt: self.attempt(number),
+            worker: worker(by),
+            started_at: at(5),
+            ended_at: at(6),
+            outcome: Outcome::Success { outputs },
+        }
+    }
+
+    async fn beat(&self, by: &str, now: i64, running: Vec<AttemptKey>) -> Vec<AttemptKey> {
+        let beat = WorkerBeat {
+            worker: worker(by),
+            queues: vec![QueueName::new("default").expect("a name")],
+            slots: 4,
+            at: at(now),
+            lease: LEASE,
+            running,
+        };
+        self.store.beat(&beat).await.expect("it beats")
+    }
+
+    async fn state(&self) -> InstanceRecord {
+        let records = self.store.instances(self.run.key).await.expect("reads");
+        records.into_iter().find(|record| record.task.as_str() == "a").expect("it is there")
+    }
+}
+
+/// The whole contract.
+async fn exercise(fresh: impl AsyncFn() -> Arc<dyn Store>) {
+    equal_content_is_deployed_once(fresh().await).await;
+    one_holder_leads_and_a_deposed_one_commits_nothing(fresh().await).await;
+    what_is_committed_is_read_back(fresh().await).await;
+    a_run_id_is_given_once(fresh().await).await;
+    one_worker_gets_a_claim_and_may_ask_again(fresh().await).await;
+    a_claim_is_not_undone_by_a_late_commit(fresh().await).await;
+    only_the_holder_of_the_current_attempt_reports(fresh().await).await;
+    a_beat_tells_what_is_gone(fresh().await).await;
+    a_dead_workers_attempt_is_adopted_and_a_living_ones_is_not(fresh().await).await;
+    the_inbox_keeps_its_order_until_consumed(fresh().await).await;
+    runs_are_found_and_listed(fresh().await).await;
+    the_installation_is_named_once(fresh().await).await;
+}
+
+async fn equal_content_is_deployed_once(store: Arc<dyn Store>) {
+    let (first, second) = (dag("x"), dag("y"));
+    let put = async |dag: &Dag| store.put_dag(dag, Some("/dags"), true, at(1)).await.expect("deployed");
+    assert_eq!(put(&first).await, Deployed::NewVersion);
+    assert_eq!(put(&first).await, Deployed::Unchanged);
+    assert_eq!(put(&second).await, Deployed::NewVersion);
+    assert_eq!(put(&first).await, Deployed::NewVersion, "back to an earlier content");
+    let record = store.dag(&first.dag_id).await.expect("reads").expect("it is there");
+    assert_eq!((record.version.clone(), record.paused), (first.version(), true));
+    assert_eq!(store.dag_version(&second.version()).await.expect("reads"), Some(second));
+    assert_eq!(store.dags().await.expect("reads"), [record]);
+}
+
+async fn one_holder_leads_and_a_deposed_one_commits_nothing(store: Arc<dyn Store>) {
+    let acquire = async |holder: &str, now| {
+        store.acquire_lease(LEADER, holder, at(now), LEASE).await.expect("answers")
+    };
+    let first = acquire("one", 0).await.expect("free");
+    assert_eq!(acquire("two", 9).await, None);
+    store.renew_lease(&first, at(20)).await.expect("renewed");
+    assert_eq!(acquire("two", 19).await, None);
+    let second = acquire("two", 20).await.expect("it has run out");
+    assert!(second.term > first.term);
+    assert!(matches!(store.renew_lease(&first, at(40)).await, Err(StoreError::Conflict(_))));
+    let refused = store.commit(&first, &Commit::default(), at(21)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.commit(&second, &Commit::default(), at(21)).await.expect("it leads");
+    let late = store.commit(&second, &Commit::default(), at(30)).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "its lease has run out");
+    store.release_lease(&second).await.expect("released");
+    let third = acquire("three", 22).await.expect("it was released");
+    assert_eq!(store.leader().await.expect("reads"), Some(third));
+}
+
+async fn what_is_committed_is_read_back(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let mut run = scene.run.clone();
+    let mut record = scene.record(TaskState::UpForRetry, 2);
+    let failure = Failure { class: FailureClass::Exit, exit_code: Some(3), message: "é\"'\\".into() };
+    record.instance = Instance {
+        failures: 1,
+        losses: 2,
+        worker: Some(worker("w")),
+        retry_at: Some(at(50)),
+        started_at: Some(at(4)),
+        ended_at: Some(at(5)),
+        failure: Some(Box::new(failure)),
+        ..record.instance
+    };
+    let xcom = XCom {
+        run: run.key,
+        task: record.task.clone(),
+        map_index: UNMAPPED,
+        outputs: serde_json::from_str(r#"{"rows": 3, "path": "a b", "deep": {"x": [null]}}"#).expect("JSON"),
+    };
+    run.state = RunState::Failed;
+    run.ended_at = Some(at(9));
+    let commit = Commit {
+        runs: vec![run.clone()],
+        instances: vec![record.clone()],
+        ended_attempts: vec![scene.record(TaskState::UpForRetry, 1)],
+        xcoms: vec![xcom.clone()],
+        fired: vec![(run.dag_id.clone(), at(77))],
+        paused: vec![(run.dag_id.clone(), true)],
+        ..Commit::default()
+    };
+    scene.commit(commit.clone()).await.expect("committed");
+    scene.commit(commit).await.expect("and again, as after an answer that was lost");
+    assert_eq!(scene.store.run(run.key).await.expect("reads"), Some(run.clone()));
+    assert_eq!(scene.state().await, record);
+    let outputs = scene.store.outputs(run.key, &[xcom.task.clone()]).await.expect("reads");
+    assert_eq!(outputs, [xcom]);
+    let earlier = scene.store.ended_attempts(run.key).await.expect("reads");
+    assert_eq!(earlier.iter().map(|r| r.instance.attempt).collect::<Vec<_>>(), [1]);
+    let dag = scene.store.dag(&run.dag_id).await.expect("reads").expect("there");
+    assert_eq!((dag.last_fire, dag.paused), (Some(at(77)), true));
+    assert_eq!(scene.store.live_runs().await.expect("reads"), []);
+}
+
+async fn a_run_id_is_given_once(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let double = DagRun { key: RunKey(uuid::Uuid::now_v7()), ..scene.run.clone() };
+    let new = Commit { new_runs: vec![double.clone()], ..Commit::default() };
+    assert!(matches!(scene.commit(new).await, Err(StoreError::Conflict(_))));
+    assert_eq!(scene.store.run(double.key).await.expect("reads"), None, "nothing of it is left");
+}
+
+async fn one_worker_gets_a_claim_and_may_ask_again(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let claim = async |by: &str, number, now| {
+        let attempts = [scene.attempt(number)];
+        scene.store.claim(&worker(by), &attempts, at(now)).await.expect("answers").len()
+    };
+    assert_eq!(claim("w", 2, 5).await, 0, "there is no such attempt yet");
+    assert_eq!(claim("w", 1, 5).await, 1);
+    assert_eq!(claim("w", 1, 5).await, 1, "the same call, whose answer was lost");
+    assert_eq!(claim("w", 1, 6).await, 0, "the message, delivered again");
+    assert_eq!(claim("v", 1, 5).await, 0);
+    let claims = scene.store.claims(&[scene.attempt(1), scene.attempt(2)]).await.expect("reads");
+    assert_eq!(claims, [(scene.attempt(1), worker("w"), at(5))]);
+    assert_eq!(scene.store.held(&worker("w")).await.expect("reads"), [scene.attempt(1)]);
+    assert_eq!(scene.store.held(&worker("v")).await.expect("reads"), []);
+}
+
+async fn a_claim_is_not_undone_by_a_late_commit(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    scene.store.claim(&worker("w"), &[scene.attempt(1)], at(5)).await.expect("claimed");
+    let queued = scene.record(TaskState::Queued, 1);
+    scene.commit(Commit { instances: vec![queued], ..Commit::default() }).await.expect("taken");
+    assert_eq!(scene.state().await.instance.state, TaskState::Running);
+    let next = scene.record(TaskState::Queued, 2);
+    scene.commit(Commit { instances: vec![next], ..Commit::default() }).await.expect("taken");
+    assert_eq!(scene.state().await.instance.state, TaskState::Queued, "another attempt");
+}
+
+async fn only_the_holder_of_the_current_attempt_reports(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let inbox = async || scene.store.inbox(10).await.expect("reads");
+    let report = async |by: &str, number| {
+        scene.store.report(&[scene.report(by, number)]).await.expect("answers");
+    };
+    report("w", 1).await;
+    assert_eq!(inbox().await, [], "it was not claimed");
+    scene.store.claim(&worker("w"), &[scene.attempt(1)], at(5)).await.expect("claimed");
+    report("v", 1).await;
+    report("w", 2).await;
+    assert_eq!(inbox().await, [], "another's, and another attempt");
+    report("w", 1).await;
+    report("w", 1).await;
+    let item = InboxItem::report(scene.report("w", 1));
+    assert_eq!(inbox().await, [item.clone()], "once, however often it was sent");
+    let done = scene.record(TaskState::Success, 1);
+    let commit = Commit { instances: vec![done], consumed: vec![item.id], ..Commit::default() };
+    scene.commit(commit).await.expect("committed");
+    report("w", 1).await;
+    assert_eq!(inbox().await, [], "it is dealt with");
+}
+
+async fn a_beat_tells_what_is_gone(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    scene.store.claim(&worker("w"), &[scene.attempt(1)], at(5)).await.expect("claimed");
+    assert_eq!(scene.beat("w", 6, vec![scene.attempt(1)]).await, []);
+    assert_eq!(scene.beat("v", 6, vec![scene.attempt(1)]).await, [scene.attempt(1)]);
+    let record = scene.record(TaskState::Failed, 1);
+    scene.commit(Commit { instances: vec![record], ..Commit::default() }).await.expect("committed");
+    assert_eq!(scene.beat("w", 7, vec![scene.attempt(1)]).await, [scene.attempt(1)]);
+    let workers = scene.store.workers().await.expect("reads");
+    let leases: BTreeMap<_, _> = workers.iter().map(|w| (w.worker.as_str(), w.lease_until)).collect();
+    assert_eq!(leases, BTreeMap::from([("v", at(16)), ("w", at(17))]));
+    scene.store.retire(&worker("v")).await.expect("gone");
+    assert_eq!(scene.store.workers().await.expect("reads").len(), 1);
+}
+
+async fn a_dead_workers_attempt_is_adopted_and_a_living_ones_is_not(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    scene.beat("w", 5, vec![]).await;
+    scene.store.claim(&worker("w"), &[scene.attempt(1)], at(5)).await.expect("claimed");
+    let adopt = async |by: &str, now| {
+        let found = [scene.attempt(1), scene.attempt(7)];
+        scene.store.adopt(&worker(by), &found, at(now)).await.expect("answers")
+    };
+    assert_eq!(adopt("v", 14).await, [], "its worker lives");
+    assert_eq!(adopt("w", 14).await, [(scene.attempt(1), at(5))], "its own");
+    assert_eq!(adopt("v", 16).await, [(scene.attempt(1), at(5))], "its worker's lease is over");
+    assert_eq!(scene.state().await.instance.worker, Some(worker("v")));
+    let found = [scene.attempt(1), scene.attempt(7)];
+    assert_eq!(scene.store.current(&found).await.expect("reads"), [scene.attempt(1)]);
+}
+
+async fn the_inbox_keeps_its_order_until_consumed(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let mut ids = Vec::new();
+    for (second, paused) in [(7, true), (5, false), (6, true)] {
+        let command = Command::PauseDag { dag_id: scene.run.dag_id.clone(), paused };
+        let item = InboxItem::command(uuid::Uuid::now_v7(), command);
+        scene.store.ask(&item, at(second)).await.expect("asked");
+        scene.store.ask(&item, at(second)).await.expect("asked again, the answer was lost");
+        ids.push((second, item));
+    }
+    ids.sort_by_key(|(second, _)| *second);
+    let expected: Vec<InboxItem> = ids.into_iter().map(|(_, item)| item).collect();
+    assert_eq!(scene.store.inbox(10).await.expect("reads"), expected);
+    assert_eq!(scene.store.inbox(2).await.expect("reads"), expected[..2]);
+    assert!(matches!(expected[0].body, InboxBody::Command(_)));
+    let consumed = vec![expected[0].id.clone(), expected[2].id.clone()];
+    scene.commit(Commit { consumed, ..Commit::default() }).await.expect("committed");
+    assert_eq!(scene.store.inbox(10).await.expect("reads"), expected[1..2]);
+}
+
+async fn runs_are_found_and_listed(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let store = &scene.store;
+    let (key, run_id) = (scene.run.key.to_string(), "manual__1");
+    for name in [key.as_str(), run_id] {
+        let found = store.find_runs(None, name).await.expect("reads");
+        assert_eq!(found, [scene.run.clone()], "{name}");
+    }
+    let other = "other".parse().expect("a name");
+    assert_eq!(store.find_runs(Some(&other), run_id).await.expect("reads"), []);
+    assert_eq!(store.runs(Some(&other), 5).await.expect("reads"), []);
+    let later = DagRun {
+        key: RunKey(uuid::Uuid::now_v7()),
+        run_id: "manual__2".into(),
+        queued_at: at(9),
+        ..scene.run.clone()
+    };
+    let done = scene.record(TaskState::Success, 1);
+    let commit = Commit { new_runs: vec![later], instances: vec![done], ..Commit::default() };
+    scene.commit(commit).await.expect("committed");
+    let listed = store.runs(None, 5).await.expect("reads");
+    let names: Vec<_> = listed.iter().map(|s| (s.run.run_id.as_str(), s.success)).collect();
+    assert_eq!(names, [("manual__2", 0), ("manual__1", 1)]);
+    assert_eq!(store.live_runs().await.expect("reads").len(), 2);
+}
+
+async fn the_installation_is_named_once(store: Arc<dyn Store>) {
+    assert_eq!(store.installation("one").await.expect("answers"), "one");
+    assert_eq!(store.installation("two").await.expect("answers"), "one");
+}
+
+async fn migrated(url: &str) -> SqlStore {
+    let store = SqlStore::open(url, 4).expect("a URL");
+    store.migrate().await.expect("migrated");
+    store
+}
+
+#[tokio::test]
+async fn memory() {
+    exercise(async || Arc::new(MemoryStore::default()) as Arc<dyn Store>).await;
+}
+
+#[tokio::test]
+async fn sqlite() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let number = std::sync::atomic::AtomicU32::new(0);
+    exercise(async || {
+        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let file = dir.path().join(format!("{number}.db"));
+        Arc::new(migrated(&format!("sqlite://{}", file.display())).await) as Arc<dyn Store>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn postgres() {
+    exercise(async || {
+        let url = fresh_database(&service("POSTGRES")).await.expect("a database");
+        Arc::new(migrated(&url).await) as Arc<dyn Store>
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_statement_is_understood_by_both_databases() {
+    let sqlite = migrated("sqlite::memory:").await;
+    sqlite.prepare_all().await.expect("SQLite understands them");
+    let url = fresh_database(&service("POSTGRES")).await.expect("a database");
+    migrated(&url).await.prepare_all().await.expect("PostgreSQL understands them");
+}

@@ -1,0 +1,37 @@
+//! Docker for the tests: an image from nothing but this machine's own files, and what is left over.
+
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+/// A small image with a shell, made from this machine's busybox.
+pub const BUSYBOX: &str = "towpath-test/busybox:1";
+
+pub fn run(program: &str, args: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(program).args(args).output().with_context(|| program.to_owned())?;
+    if !output.status.success() {
+        bail!("{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Makes the image if it is not there.
+pub fn busybox_image() -> anyhow::Result<()> {
+    if run("docker", &["image", "inspect", BUSYBOX]).is_ok() {
+        return Ok(());
+    }
+    let script = format!(
+        "set -e; dir=$(mktemp -d); mkdir -p $dir/bin $dir/tmp; chmod 1777 $dir/tmp; \
+         cp /bin/busybox $dir/bin/busybox; \
+         for name in $(/bin/busybox --list); do ln -sf busybox $dir/bin/$name; done; \
+         tar -C $dir -c . | docker import --change 'ENV PATH=/bin' - {BUSYBOX}; rm -r $dir"
+    );
+    run("sh", &["-c", &script]).map(drop)
+}
+
+/// The containers of one installation, running or not.
+pub fn containers_of(installation: &str) -> anyhow::Result<Vec<String>> {
+    let filter = format!("label=towpath.installation={installation}");
+    let names = run("docker", &["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
+    Ok(names.lines().map(str::to_owned).collect())
+}

@@ -1,0 +1,44 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::process::{Process, eventually, free_port};
+
+pub struct Redis {
+    dir: PathBuf,
+    port: u16,
+    server: Option<Process>,
+}
+
+impl Redis {
+    pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let dir = dir.join("redis");
+        std::fs::create_dir(&dir)?;
+        let mut redis = Self { dir, port: free_port()?, server: None };
+        redis.start_again().await?;
+        Ok(redis)
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.server.take().context("it does not run")?.kill()
+    }
+
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        let mut server = Command::new("redis-server");
+        server.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
+        server.arg("--dir").arg(&self.dir);
+        let log_dir = self.dir.parent().context("it has a parent")?;
+        self.server = Some(Process::start("redis", &mut server, log_dir)?);
+        let client = redis::Client::open(self.url())?;
+        eventually("Redis answers", Duration::from_secs(10), || async {
+            Ok(client.get_multiplexed_async_connection().await.ok().map(drop))
+        })
+        .await
+    }
+}
