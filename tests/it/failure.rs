@@ -1,1 +1,226 @@
+//! Nothing is lost: real services, real processes, `kill -9`.
+//!
+//! Each test runs 200 short tasks and 3 long containers and kills one part of the system while they run.
+//! Every command appends a line to a witness file outside Towpath, so that what really ran is known from
+//! elsewhere than from the system under test.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use towpath_common::run::DagRun;
+use towpath_common::state::{RunState, TaskState};
+use towpath_tests::cluster::{Addresses, Cluster};
+use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of, run};
+use towpath_tests::process::{Process, eventually};
+use towpath_tests::service::Services;
+
+const SHORT_TASKS: usize = 200;
+const LONG_TASKS: usize = 3;
+/// Longer than the broker's `consumer_timeout` of ten seconds and than every outage.
+const LONG_SECONDS: u32 = 16;
+const OUTAGE: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(150);
+
+/// A cluster with services of its own: a worker for processes and one for containers.
+struct Scene {
+    services: Services,
+    cluster: Cluster,
+    scheduler: Option<Process>,
+    processes: Option<Process>,
+    containers: Option<Process>,
+}
+
+impl Scene {
+    async fn set() -> anyhow::Result<Self> {
+        busybox_image()?;
+        let services = Services::start().await?;
+        let addresses = Addresses {
+            database_url: services.postgres.url(),
+            rabbitmq_url: services.rabbitmq.url(),
+            redis_url: services.redis.url(),
+        };
+        let cluster = Cluster::new(addresses).await?;
+        let mut scene = Self { services, cluster, scheduler: None, processes: None, containers: None };
+        scene.scheduler = Some(scene.cluster.scheduler()?);
+        scene.start_workers()?;
+        Ok(scene)
+    }
+
+    fn start_workers(&mut self) -> anyhow::Result<()> {
+        let short = ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
+        self.processes = Some(self.cluster.worker("processes", &short)?);
+        let long = ["--executor", "docker", "--queues", "long", "--lease", "20"];
+        self.containers = Some(self.cluster.worker("containers", &long)?);
+        Ok(())
+    }
+
+    fn witness(&self) -> PathBuf {
+        self.cluster.dir().join("witness")
+    }
+
+    /// Starts the work, and returns when a part of it is done and the containers run.
+    async fn begin(&self) -> anyhow::Result<DagRun> {
+        self.cluster.apply("work", &dag_file(&self.witness()))?;
+        let run = self.cluster.trigger("work", "work").await?;
+        eventually("a part is done and the containers run", WITHIN, || async {
+            let Ok(records) = self.cluster.store.instances(run.key).await else { return Ok(None) };
+            let done = records.iter().filter(|r| r.instance.state == TaskState::Success).count();
+            let running = self.long_containers().await?.len();
+            Ok((done > 10 && running == LONG_TASKS).then_some(()))
+        })
+        .await
+        .map_err(|error| error.context(self.cluster.logs()))?;
+        Ok(run)
+    }
+
+    async fn long_containers(&self) -> anyhow::Result<Vec<String>> {
+        containers_of(&self.cluster.store.installation("unnamed").await?)
+    }
+
+    /// Waits for the end, and checks that everything was done, once where that can be had.
+    async fn end(self, run: &DagRun, lost_attempts: bool) -> anyhow::Result<()> {
+        let run = self.cluster.ended(run, WITHIN).await?;
+        let logs = self.cluster.logs();
+        assert_eq!(run.state, RunState::Success, "{logs}");
+        let records = self.cluster.store.instances(run.key).await?;
+        let succeeded = records.iter().filter(|r| r.instance.state == TaskState::Success).count();
+        assert_eq!(succeeded, SHORT_TASKS + LONG_TASKS, "{logs}");
+        let witnessed = witnessed(&self.witness());
+        for record in &records {
+            let task = record.task.as_str();
+            let attempts = record.instance.attempt;
+            let seen = witnessed.get(task).copied().unwrap_or(0);
+            if task.starts_with("long") {
+                assert_eq!(attempts, 1, "a container outlives its worker\n{logs}");
+            } else if !lost_attempts {
+                assert_eq!((attempts, seen), (1, 1), "{task} ran once\n{logs}");
+            } else {
+                // What died with its worker may have spoken before and speaks again.
+                assert!(seen >= 1 && seen <= attempts, "{task}: {seen} of {attempts}\n{logs}");
+            }
+        }
+        eventually("no container is left over", Duration::from_secs(20), || async {
+            Ok(self.long_containers().await?.is_empty().then_some(()))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// The short tasks run as processes, the long ones in containers that print as they go.
+fn dag_file(witness: &Path) -> String {
+    let mut text = String::from("dag: work\ntasks:\n");
+    for i in 0..SHORT_TASKS {
+        let script = format!("sleep 0.1; echo $TOWPATH_TASK_ID >> {}", witness.display());
+        text.push_str(&format!("  short{i:03}: {{queue: short, command: [sh, -c, '{script}']}}\n"));
+    }
+    for i in 0..LONG_TASKS {
+        let script =
+            format!("i=0; while [ $i -lt {LONG_SECONDS} ]; do echo tick $i; sleep 1; i=$((i+1)); done");
+        text.push_str(&format!(
+            "  long{i}: {{queue: long, image: {BUSYBOX}, pull_policy: never, command: [sh, -c, '{script}']}}\n"
+        ));
+    }
+    text
+}
+
+/// How often each task has spoken.
+fn witnessed(path: &Path) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+        *counts.entry(line.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn the_scheduler_is_killed() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run = scene.begin().await?;
+    scene.scheduler.take().expect("it runs").kill()?;
+    tokio::time::sleep(OUTAGE).await;
+    scene.scheduler = Some(scene.cluster.scheduler()?);
+    scene.end(&run, false).await
+}
+
+#[tokio::test]
+async fn the_workers_are_killed_and_containers_are_adopted() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run_record = scene.begin().await?;
+    let containers = scene.long_containers().await?;
+    scene.processes.take().expect("it runs").kill()?;
+    scene.containers.take().expect("it runs").kill()?;
+    tokio::time::sleep(OUTAGE).await;
+    assert_eq!(scene.long_containers().await?, containers, "they outlive their worker");
+    scene.start_workers()?;
+    let log = eventually("the logs are complete", WITHIN, || async {
+        let Ok(log) = scene.cluster.run(&["task", "logs", "work", "long0"]) else { return Ok(None) };
+        Ok(log.contains(&format!("tick {}\n", LONG_SECONDS - 1)).then_some(log))
+    })
+    .await?;
+    let expected: String = (0..LONG_SECONDS).map(|i| format!("tick {i}\n")).collect();
+    assert_eq!(log, expected, "no line is lost or doubled by the adoption");
+    scene.end(&run_record, true).await
+}
+
+#[tokio::test]
+async fn rabbitmq_is_killed() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run = scene.begin().await?;
+    scene.services.rabbitmq.kill().await?;
+    tokio::time::sleep(OUTAGE).await;
+    scene.services.rabbitmq.start_again().await?;
+    scene.end(&run, false).await
+}
+
+#[tokio::test]
+async fn redis_is_killed() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run = scene.begin().await?;
+    scene.services.redis.kill().await?;
+    tokio::time::sleep(OUTAGE).await;
+    scene.services.redis.start_again().await?;
+    scene.end(&run, false).await
+}
+
+#[tokio::test]
+async fn postgres_is_killed() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run = scene.begin().await?;
+    scene.services.postgres.kill().await?;
+    tokio::time::sleep(OUTAGE).await;
+    scene.services.postgres.start_again().await?;
+    scene.end(&run, false).await
+}
+
+#[tokio::test]
+async fn a_cancelled_run_leaves_no_container() -> anyhow::Result<()> {
+    let scene = Scene::set().await?;
+    let begun = scene.begin().await?;
+    let name = scene.long_containers().await?.pop().expect("they run");
+    scene.cluster.run(&["run", "cancel", "work"])?;
+    let ended = scene.cluster.ended(&begun, WITHIN).await?;
+    assert_eq!(ended.state, RunState::Failed);
+    eventually("the containers are gone", Duration::from_secs(30), || async {
+        Ok(scene.long_containers().await?.is_empty().then_some(()))
+    })
+    .await?;
+    assert!(run("docker", &["inspect", &name]).is_err());
+    let ran = witnessed(&scene.witness()).len();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(witnessed(&scene.witness()).len(), ran, "nothing starts after the cancel");
+    Ok(())
+}
+
+/// A worker that is told to stop finishes what it runs and takes nothing new; another takes the rest.
+#[tokio::test]
+async fn a_worker_drains() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run = scene.begin().await?;
+    let status = scene.processes.take().expect("it runs").terminate(Duration::from_secs(30))?;
+    assert!(status.success(), "{status}");
+    let other = ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
+    scene.processes = Some(scene.cluster.worker("another", &other)?);
+    scene.end(&run, false).await
+}

@@ -23,7 +23,7 @@ pub fn busybox_image() -> anyhow::Result<()> {
     let script = format!(
         "set -e; dir=$(mktemp -d); mkdir -p $dir/bin $dir/tmp; chmod 1777 $dir/tmp; \
          cp /bin/busybox $dir/bin/busybox; \
-         for name in $(/bin/busybox --list); do ln -sf busybox $dir/bin/$name; done; \
+         for name in $(/bin/busybox --list | grep -vx busybox); do ln -s busybox $dir/bin/$name; done; \
          tar -C $dir -c . | docker import --change 'ENV PATH=/bin' - {BUSYBOX}; rm -r $dir"
     );
     run("sh", &["-c", &script]).map(drop)

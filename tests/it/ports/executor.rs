@@ -51,7 +51,7 @@ impl Bench {
 
     fn log(&self, spec: &AttemptSpec) -> (AttemptLog, std::path::PathBuf) {
         let dag = "d".parse().expect("a name");
-        let path = log_path(self.dir.path(), &dag, "r", &spec.attempt);
+        let path = log_path(self.dir.path(), &dag, &spec.attempt.run.to_string(), &spec.attempt);
         (AttemptLog::new(path.clone()), path)
     }
 
@@ -91,8 +91,6 @@ async fn codes_and_output_are_told_exactly(bench: &Bench) {
     let (ended, log, _) = bench.run("printf out; printf err >&2").await;
     assert_eq!(ended, exited(0));
     assert!(log.contains("out") && log.contains("err"), "{log}");
-    let (ended, ..) = bench.run("kill -9 $$").await;
-    assert_eq!(ended, exited(137));
 }
 
 async fn the_command_finds_its_environment_and_folder(bench: &Bench) {
@@ -150,6 +148,8 @@ async fn process() {
     let left = std::fs::read_dir(bench.dir.path().join("scratch")).expect("reads").count();
     assert_eq!(left, 0, "no output file is left");
     a_child_in_the_background_ends_with_its_task(&bench).await;
+    let (ended, ..) = bench.run("kill -9 $$").await;
+    assert_eq!(ended, exited(137), "128 and the signal's number");
 }
 
 async fn a_child_in_the_background_ends_with_its_task(bench: &Bench) {
