@@ -1,11 +1,13 @@
-//! A child process that ends with the test, however the test ends.
+//! A child process that ends with the test, however the test ends, and with it whatever it has started:
+//! some servers are started by scripts.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 pub struct Process {
@@ -18,7 +20,7 @@ impl Process {
     pub fn start(name: &str, command: &mut Command, log_dir: &Path) -> anyhow::Result<Self> {
         let path = log_dir.join(format!("{name}.log"));
         let log = std::fs::File::options().create(true).append(true).open(&path)?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = command.spawn().with_context(|| format!("{name} could not be started"))?;
         Ok(Self { child, name: name.to_owned() })
     }
@@ -29,12 +31,12 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?);
-        kill(pid, signal).with_context(|| format!("{} could not be sent {signal}", self.name))
+        killpg(pid, signal).with_context(|| format!("{} could not be sent {signal}", self.name))
     }
 
     /// SIGKILL, and waits for the end.
     pub fn kill(mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
+        self.signal(Signal::SIGKILL)?;
         self.child.wait()?;
         Ok(())
     }
@@ -77,7 +79,7 @@ impl Drop for Process {
         let until = Instant::now() + FAREWELL;
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             if Instant::now() > until {
-                let _ = self.child.kill();
+                let _ = self.signal(Signal::SIGKILL);
                 let _ = self.child.wait();
                 return;
             }

@@ -24,7 +24,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         .env("TOWPATH_TEST_POSTGRES", services.postgres.url())
         .env("TOWPATH_TEST_RABBITMQ", services.rabbitmq.url())
         .env("TOWPATH_TEST_REDIS", services.redis.url());
+    // Ctrl-C ends the command, and then this program in its own time.
+    let interrupted = tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
     let status = tokio::task::spawn_blocking(move || command.status()).await??;
+    interrupted.abort();
     drop(services);
     if let Some(dockerd) = dockerd {
         println!("with-services: stopping dockerd");

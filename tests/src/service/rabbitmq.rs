@@ -23,9 +23,9 @@ pub struct RabbitMq {
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
-        // Erlang asks what to do on SIGINT; SIGTERM ends it.
+        // Its data goes with it: an orderly end would only take longer.
         if let Some(server) = self.server.take() {
-            let _ = server.terminate(Duration::from_secs(10));
+            let _ = server.kill();
         }
     }
 }
@@ -63,7 +63,6 @@ impl RabbitMq {
         let lib = std::fs::read_dir("/usr/lib/rabbitmq/lib").context("RabbitMQ is not installed")?;
         let server = lib.flatten().map(|entry| entry.path().join("sbin/rabbitmq-server"));
         let server = server.last().context("RabbitMQ is not installed")?;
-        // The script replaces itself by the Erlang machine, which is then this process.
         let mut server = Command::new(server);
         let set: [(&str, String); 12] = [
             ("HOME", self.dir.display().to_string()),
