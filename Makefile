@@ -22,3 +22,22 @@ demo: build ## Run a week of the flights pipeline, with nothing but cargo and ma
 	    --home "$$dir" --keep && \
 	echo && echo "warehouse  $$dir/warehouse.db" && echo "dashboard  $$dir/dashboard.html" && \
 	echo "logs       $$dir/logs"
+
+.PHONY: bench
+bench: ## Measure; prints a table and writes target/bench.json.
+	cargo build --release --locked -p towpath-cli -p towpath-tests
+	target/release/bench
+
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.PHONY: up
+up: ## Start the real stack with docker compose, and wait until it is healthy.
+	@mkdir -p logs
+	$(COMPOSE) build
+	$(COMPOSE) up --detach
+	@$(COMPOSE) ps -q | docker/wait-healthy.sh 60
+	@echo "The stack is up. To use it from here: set -a; . docker/local.env; set +a"
+
+.PHONY: down
+down: ## Stop the stack; its data stays.
+	$(COMPOSE) down

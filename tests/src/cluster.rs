@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use towpath_backends::bus::RedisBus;
 use towpath_backends::store::SqlStore;
-use towpath_common::port::Store;
+use towpath_common::port::{Bus, Store};
 use towpath_common::run::DagRun;
 
 use crate::process::{Process, eventually};
@@ -42,6 +43,10 @@ impl Cluster {
         store.migrate().await?;
         let dir = tempfile::Builder::new().prefix("towpath-cluster-").tempdir()?;
         Ok(Self { addresses, store: Arc::new(store), dir })
+    }
+
+    pub fn bus(&self) -> anyhow::Result<Arc<dyn Bus>> {
+        Ok(Arc::new(RedisBus::new(&self.addresses.redis_url)?))
     }
 
     pub fn dir(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! What the tests and the benchmarks work with: real services of their own, and clusters of the real
 //! binary.
 
+pub mod bench;
 pub mod cluster;
 pub mod docker;
 pub mod process;
