@@ -41,3 +41,15 @@ up: ## Start the real stack with docker compose, and wait until it is healthy.
 .PHONY: down
 down: ## Stop the stack; its data stays.
 	$(COMPOSE) down
+
+.PHONY: test
+test: ## Check format and lints, and run all tests; installs and starts what they need.
+	tests/install.sh
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo build --workspace --locked
+	target/debug/with-services cargo nextest run --workspace --locked
+
+.PHONY: docs
+docs: ## Write the documents that are made from the code.
+	UPDATE_DOCUMENTS=1 cargo nextest run -p towpath-tests documents

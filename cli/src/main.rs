@@ -58,7 +58,9 @@ fn report(outcome: anyhow::Result<Outcome>) -> ExitCode {
 
 fn log_to_stderr(args: &Args) {
     let default = if args.command.is_role() { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_env("TOWPATH_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let wanted = std::env::var("TOWPATH_LOG").unwrap_or_else(|_| default.to_owned());
+    // The AMQP client logs every error that it also returns; it is said once, by whoever handles it.
+    let filter = EnvFilter::new(format!("lapin=off,{wanted}"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => logs.with_ansi(false).init(),

@@ -46,10 +46,15 @@ impl Connection {
 
     pub async fn queue(&self, wait: Duration) -> anyhow::Result<Arc<dyn Queue>> {
         let Some(url) = &self.rabbitmq_url else {
-            bail!("RabbitMQ is needed (--rabbitmq-url, TOWPATH_RABBITMQ_URL), such as amqp://localhost");
+            bail!(
+                "RabbitMQ is needed (--rabbitmq-url, TOWPATH_RABBITMQ_URL), such as amqp://localhost"
+            );
         };
         let queue = RabbitQueue::new(url);
-        outwait("RabbitMQ (--rabbitmq-url, TOWPATH_RABBITMQ_URL)", self.wait(wait), || queue.check()).await?;
+        outwait("RabbitMQ (--rabbitmq-url, TOWPATH_RABBITMQ_URL)", self.wait(wait), || {
+            queue.check()
+        })
+        .await?;
         Ok(Arc::new(queue))
     }
 
@@ -101,5 +106,7 @@ where
 pub fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let name = name.unwrap_or_else(|| "localhost".to_owned());
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '-' })
+        .collect()
 }

@@ -13,8 +13,13 @@ use crate::time::Timestamp;
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// A version of the Dag was deployed, or its record changed: read it again.
-    DagChanged { dag_id: DagId },
-    PauseDag { dag_id: DagId, paused: bool },
+    DagChanged {
+        dag_id: DagId,
+    },
+    PauseDag {
+        dag_id: DagId,
+        paused: bool,
+    },
     TriggerRun {
         dag_id: DagId,
         /// Chosen by the caller, so that it can watch the run that it asked for.
@@ -24,7 +29,10 @@ pub enum Command {
         data_interval: DataInterval,
         params: Map<String, Value>,
     },
-    CancelRun { run: RunKey, by: String },
+    CancelRun {
+        run: RunKey,
+        by: String,
+    },
 }
 
 /// One entry of the inbox: what workers and people have to say to the scheduler.

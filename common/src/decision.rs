@@ -9,16 +9,35 @@ use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    StartRun { at: Timestamp },
-    FinishRun { state: RunState, at: Timestamp },
+    StartRun {
+        at: Timestamp,
+    },
+    FinishRun {
+        state: RunState,
+        at: Timestamp,
+    },
     /// The instance may run.
-    Schedule { instance: InstanceIndex },
+    Schedule {
+        instance: InstanceIndex,
+    },
     /// Mint the next attempt and publish it.
-    Queue { instance: InstanceIndex, at: Timestamp },
+    Queue {
+        instance: InstanceIndex,
+        at: Timestamp,
+    },
     /// Take note of a claim that a worker has already made in the store.
-    NoteClaim { instance: InstanceIndex, worker: WorkerName, at: Timestamp },
+    NoteClaim {
+        instance: InstanceIndex,
+        worker: WorkerName,
+        at: Timestamp,
+    },
     /// Try again at `at`.
-    Retry { instance: InstanceIndex, ended_at: Timestamp, at: Timestamp, failure: Failure },
+    Retry {
+        instance: InstanceIndex,
+        ended_at: Timestamp,
+        at: Timestamp,
+        failure: Failure,
+    },
     /// The instance has ended. Outputs are those of a success.
     Finish {
         instance: InstanceIndex,
@@ -28,5 +47,8 @@ pub enum Decision {
         outputs: Outputs,
     },
     /// Whoever runs this attempt is to stop it.
-    Stop { instance: InstanceIndex, attempt: u32 },
+    Stop {
+        instance: InstanceIndex,
+        attempt: u32,
+    },
 }

@@ -197,6 +197,7 @@ pub trait Ids: Send + Sync {
 pub struct RandomIds;
 
 impl Ids for RandomIds {
+    #[allow(clippy::disallowed_methods)] // This is the source that the others are handed.
     fn uuid(&self) -> Uuid {
         Uuid::now_v7()
     }

@@ -59,7 +59,8 @@ pub struct MissingTask {
 
 impl Plan {
     pub fn new(dag: Dag) -> Result<Self, MissingTask> {
-        let by_id: BTreeMap<TaskId, TaskIndex> = (0..).zip(&dag.tasks).map(|(i, t)| (t.id.clone(), i)).collect();
+        let by_id: BTreeMap<TaskId, TaskIndex> =
+            (0..).zip(&dag.tasks).map(|(i, t)| (t.id.clone(), i)).collect();
         let mut pairs = Vec::new();
         for (index, task) in (0..).zip(&dag.tasks) {
             for upstream in &task.depends_on {

@@ -93,10 +93,7 @@ pub const TASK_TRANSITIONS: &[(TaskState, &[TaskState])] = &[
     (None, &[Scheduled, UpstreamFailed, Skipped, Removed]),
     (Scheduled, &[Queued, Skipped, Removed]),
     (Queued, &[Running, UpForRetry, Failed, Skipped, Removed]),
-    (
-        Running,
-        &[Success, Failed, Skipped, UpForRetry, UpForReschedule, Deferred, Removed],
-    ),
+    (Running, &[Success, Failed, Skipped, UpForRetry, UpForReschedule, Deferred, Removed]),
     (Deferred, &[Scheduled, Failed, Skipped, Removed]),
     (UpForRetry, &[Scheduled, Skipped, Removed]),
     (UpForReschedule, &[Scheduled, Failed, Skipped, Removed]),
@@ -116,10 +113,7 @@ pub const RUN_TRANSITIONS: &[(RunState, &[RunState])] = &[
 ];
 
 fn row<S: Copy + PartialEq>(table: &'static [(S, &'static [S])], state: S) -> &'static [S] {
-    table
-        .iter()
-        .find(|(from, _)| *from == state)
-        .map_or(&[], |(_, to)| to)
+    table.iter().find(|(from, _)| *from == state).map_or(&[], |(_, to)| to)
 }
 
 impl TaskState {
@@ -187,11 +181,8 @@ mod tests {
 
     #[test]
     fn exactly_airflows_terminal_states_are_terminal() {
-        let terminal: Vec<_> = TaskState::ALL
-            .iter()
-            .copied()
-            .filter(|state| state.is_terminal())
-            .collect();
+        let terminal: Vec<_> =
+            TaskState::ALL.iter().copied().filter(|state| state.is_terminal()).collect();
         assert_eq!(terminal, [Success, Failed, UpstreamFailed, Skipped, Removed]);
     }
 

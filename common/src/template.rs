@@ -205,13 +205,21 @@ fn context(facts: &Facts<'_>) -> Value {
         ("task_instance", instance),
         (
             "task_instance_key_str",
-            Value::from(format!("{}__{}__{}", dag.dag_id, attempt.task, logical_date.format("%Y%m%d"))),
+            Value::from(format!(
+                "{}__{}__{}",
+                dag.dag_id,
+                attempt.task,
+                logical_date.format("%Y%m%d")
+            )),
         ),
         ("params", Value::from(Serde(&run.params))),
         ("outputs", Value::from(Serde(outputs))),
         (
             "var",
-            Value::from_pairs([("value", Value::from_object(VariableValues(Arc::clone(variables))))]),
+            Value::from_pairs([(
+                "value",
+                Value::from_object(VariableValues(Arc::clone(variables))),
+            )]),
         ),
     ]);
     Value::from_pairs(names)
@@ -272,9 +280,9 @@ impl Object for DateTimeValue {
 fn strftime(date: &DateTimeValue, format: &str) -> Result<Value, Error> {
     use std::fmt::Write as _;
     let mut text = String::new();
-    write!(text, "{}", date.at.to_utc().with_timezone(&date.zone).format(format)).map_err(|_| {
-        Error::new(ErrorKind::InvalidOperation, format!("{format:?} is not a strftime format"))
-    })?;
+    write!(text, "{}", date.at.to_utc().with_timezone(&date.zone).format(format)).map_err(
+        |_| Error::new(ErrorKind::InvalidOperation, format!("{format:?} is not a strftime format")),
+    )?;
     Ok(Value::from(text))
 }
 
@@ -340,7 +348,8 @@ mod tests {
         };
         let task = TaskId::new("load").expect("a name");
         let attempt = AttemptKey { run: run.key, task: task.clone(), map_index: -1, number: 1 };
-        let outputs = BTreeMap::from([(task, serde_json::from_str(r#"{"rows": 3}"#).expect("JSON"))]);
+        let outputs =
+            BTreeMap::from([(task, serde_json::from_str(r#"{"rows": 3}"#).expect("JSON"))]);
         let variables = Arc::new(Variables::from([("a".into(), "b".into())]));
         Renderer::new(&Facts {
             dag: &dag,
@@ -382,7 +391,13 @@ mod tests {
     fn a_template_is_checked_before_anything_runs() {
         let (params, above) = (BTreeSet::from(["carrier"]), BTreeSet::from(["extract"]));
         let known = Known { params: &params, above: &above };
-        for fine in ["{{ ds }}", "{{ params.carrier }}", "{{ outputs.extract.rows }}", "{% for i in range(3) %}{{ i }}{% endfor %}", "{{ var.value.get('x', 1) }}"] {
+        for fine in [
+            "{{ ds }}",
+            "{{ params.carrier }}",
+            "{{ outputs.extract.rows }}",
+            "{% for i in range(3) %}{{ i }}{% endfor %}",
+            "{{ var.value.get('x', 1) }}",
+        ] {
             assert_eq!(check(fine, &known), Ok(()), "{fine}");
         }
         let refuse = |template: &str, expected: &str| {

@@ -106,7 +106,9 @@ impl<'de> Deserialize<'de> for AuthoredSchedule {
             type Value = AuthoredSchedule;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a cron expression, a preset such as @daily, none, or {cron: …, timezone: …}")
+                f.write_str(
+                    "a cron expression, a preset such as @daily, none, or {cron: …, timezone: …}",
+                )
             }
 
             fn visit_str<E>(self, cron: &str) -> Result<AuthoredSchedule, E> {

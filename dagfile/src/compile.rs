@@ -30,16 +30,17 @@ const STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
     let mut wrong = Wrong::default();
-    let dag_id = wrong.take("a Dag's name", &authored.dag, |name| DagId::new(name));
+    let dag_id = wrong.take("a Dag's name", &authored.dag, DagId::new);
     let schedule = schedule(authored.schedule.as_ref(), &mut wrong);
     let timezone = schedule.as_ref().map_or(Tz::UTC, |schedule| schedule.timezone);
     let mut date = |date: &Option<Spanned<Scalar>>| {
         date.as_ref().and_then(|date| wrong.check(date, |text| instant(&text.0, timezone)))
     };
     let (start_date, end_date) = (date(&authored.start_date), date(&authored.end_date));
-    let max_active_runs = authored.max_active_runs.as_ref().and_then(|n| {
-        wrong.check(n, |n| at_least(*n, 1, "max_active_runs"))
-    });
+    let max_active_runs = authored
+        .max_active_runs
+        .as_ref()
+        .and_then(|n| wrong.check(n, |n| at_least(*n, 1, "max_active_runs")));
     let params = params(authored, &mut wrong);
     wrong.list.extend(graph::check(&authored.tasks.value));
     if authored.tasks.value.is_empty() {
@@ -163,7 +164,8 @@ fn params(authored: &AuthoredDag, wrong: &mut Wrong) -> BTreeMap<String, Param> 
         if let (Some(kind), Some(default)) = (kind, default)
             && !kind.accepts(default)
         {
-            let message = format!("the default of {name:?} is {default}, which is no {}", kind.as_str());
+            let message =
+                format!("the default of {name:?} is {default}, which is no {}", kind.as_str());
             wrong.add(param.referenced, message);
         }
         let param = Param { kind, default: default.clone(), description: description.clone() };
@@ -184,7 +186,10 @@ const PARAM_TYPES: [ParamType; 6] = [
 fn param_type(name: &str) -> Result<ParamType, String> {
     let found = PARAM_TYPES.into_iter().find(|kind| kind.as_str() == name);
     found.ok_or_else(|| {
-        format!("{name:?} is not a type of a param{}", hint(name, PARAM_TYPES.map(ParamType::as_str)))
+        format!(
+            "{name:?} is not a type of a param{}",
+            hint(name, PARAM_TYPES.map(ParamType::as_str))
+        )
     })
 }
 
@@ -193,7 +198,10 @@ fn pull_policy(name: &str) -> Result<PullPolicy, String> {
         "always" => Ok(PullPolicy::Always),
         "never" => Ok(PullPolicy::Never),
         "missing" | "if_not_present" => Ok(PullPolicy::Missing),
-        _ => Err(format!("{name:?} is not a pull policy{}", hint(name, ["always", "never", "missing"]))),
+        _ => Err(format!(
+            "{name:?} is not a pull policy{}",
+            hint(name, ["always", "never", "missing"])
+        )),
     }
 }
 
@@ -208,10 +216,13 @@ fn compile_task(
         .map_err(|why| wrong.add(authored.referenced, not_a_name(name, "a task's name", &why)))
         .ok();
     if task.command.value.is_empty() {
-        wrong.add(task.command.referenced, "the command is empty; write the program and its arguments");
+        wrong.add(
+            task.command.referenced,
+            "the command is empty; write the program and its arguments",
+        );
     }
     let queue = match task.queue.as_ref().or(defaults.queue.as_ref()) {
-        Some(queue) => wrong.take("a queue's name", queue, |name| QueueName::new(name)),
+        Some(queue) => wrong.take("a queue's name", queue, QueueName::new),
         None => QueueName::new(DEFAULT_QUEUE).ok(),
     };
     let mut depends_on: Vec<TaskId> =
@@ -290,8 +301,8 @@ fn container(task: &AuthoredTask, defaults: &TaskSettings, wrong: &mut Wrong) ->
 
 /// Every template against what will be known when it is rendered.
 fn check_templates(authored: &AuthoredDag, dag: &Dag) -> Result<(), Vec<Diagnostic>> {
-    let plan = Plan::new(dag.clone())
-        .map_err(|missing| vec![Diagnostic::of_file(missing.to_string())])?;
+    let plan =
+        Plan::new(dag.clone()).map_err(|missing| vec![Diagnostic::of_file(missing.to_string())])?;
     let params: BTreeSet<&str> = dag.params.keys().map(String::as_str).collect();
     let mut wrong = Wrong::default();
     for (name, task) in &authored.tasks.value {
@@ -299,7 +310,8 @@ fn check_templates(authored: &AuthoredDag, dag: &Dag) -> Result<(), Vec<Diagnost
         let above = plan.above(&id);
         let above: BTreeSet<&str> = above.iter().map(TaskId::as_str).collect();
         let known = Known { params: &params, above: &above };
-        let environment = authored.defaults.environment.values().chain(task.value.environment.values());
+        let environment =
+            authored.defaults.environment.values().chain(task.value.environment.values());
         for text in task.value.command.value.iter().chain(environment) {
             wrong.check(text, |text| check_template(&text.0, &known));
         }

@@ -24,8 +24,10 @@ fn missing_dependencies(tasks: &Tasks) -> Vec<Diagnostic> {
             let wanted = &dependency.value;
             if !tasks.contains_key(wanted) {
                 let others = tasks.keys().filter(|other| *other != name).map(String::as_str);
-                let message =
-                    format!("task {name:?} depends on {wanted:?}, which is not there{}", hint(wanted, others));
+                let message = format!(
+                    "task {name:?} depends on {wanted:?}, which is not there{}",
+                    hint(wanted, others)
+                );
                 found.push(Diagnostic::at(dependency.referenced, message));
             }
         }
@@ -43,9 +45,9 @@ fn cycles(tasks: &Tasks) -> Vec<Diagnostic> {
             graph.add_edge(nodes[dependency.value.as_str()], nodes[name.as_str()], ());
         }
     }
-    let knots = tarjan_scc(&graph).into_iter().filter(|knot| {
-        knot.len() > 1 || knot.iter().any(|node| graph.contains_edge(*node, *node))
-    });
+    let knots = tarjan_scc(&graph)
+        .into_iter()
+        .filter(|knot| knot.len() > 1 || knot.iter().any(|node| graph.contains_edge(*node, *node)));
     let mut found: Vec<Diagnostic> = knots.map(|knot| describe(tasks, &graph, &knot)).collect();
     found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     found
@@ -53,7 +55,8 @@ fn cycles(tasks: &Tasks) -> Vec<Diagnostic> {
 
 fn describe(tasks: &Tasks, graph: &DiGraph<&str, ()>, knot: &[NodeIndex]) -> Diagnostic {
     let first = knot.iter().copied().min_by_key(|node| graph[*node]).expect("a knot has tasks");
-    let around: Vec<&str> = way_around(graph, knot, first).iter().map(|node| graph[*node]).collect();
+    let around: Vec<&str> =
+        way_around(graph, knot, first).iter().map(|node| graph[*node]).collect();
     let message = format!("the tasks wait for one another in a cycle: {}", around.join(" → "));
     Diagnostic::at(tasks[graph[first]].referenced, message)
 }

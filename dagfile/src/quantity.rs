@@ -63,7 +63,11 @@ pub fn cpu(text: &str) -> Result<u64, String> {
         Some(millis) => millis.parse::<f64>().map_err(|_| wrong())?,
         None => text.parse::<f64>().map_err(|_| wrong())? * 1000.0,
     };
-    if millis.is_finite() && (1.0..=1e9).contains(&millis) { Ok(millis as u64) } else { Err(wrong()) }
+    if millis.is_finite() && (1.0..=1e9).contains(&millis) {
+        Ok(millis as u64)
+    } else {
+        Err(wrong())
+    }
 }
 
 #[cfg(test)]

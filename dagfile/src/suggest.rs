@@ -1,7 +1,10 @@
 //! "Did you mean …?"
 
 /// The candidate nearest to what was written, if it is near enough to be a slip.
-pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let distance = |candidate: &str| {
         strsim::damerau_levenshtein(&written.to_lowercase(), &candidate.to_lowercase())
     };

@@ -116,7 +116,10 @@ fn all_mistakes_of_a_file_are_told_at_once() {
 fn what_is_no_dag_file_is_refused_quickly() {
     let large = vec![b'#'; 10 * 1024 * 1024];
     let text = read("x.yaml", &large).expect_err("too large").to_string();
-    assert_eq!(text, "x.yaml: it has 10485760 bytes and at most 8388608 are allowed; is it a DAG file?");
+    assert_eq!(
+        text,
+        "x.yaml: it has 10485760 bytes and at most 8388608 are allowed; is it a DAG file?"
+    );
     let text = read("x.yaml", b"dag: d\ntasks: \xff\n").expect_err("not UTF-8").to_string();
     assert_eq!(text, "x.yaml:2:8: it is not valid UTF-8 here; save the file as UTF-8");
     assert!(errors("dag: [\n").starts_with("x.yaml:"));
@@ -126,7 +129,8 @@ fn what_is_no_dag_file_is_refused_quickly() {
 
 #[test]
 fn a_bomb_of_aliases_is_refused() {
-    let mut text = String::from("dag: d\nparams:\n  p:\n    default:\n      a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    let mut text =
+        String::from("dag: d\nparams:\n  p:\n    default:\n      a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
     for level in 1..=9 {
         let before = vec![format!("*a{}", level - 1); 10].join(",");
         text.push_str(&format!("      a{level}: &a{level} [{before}]\n"));

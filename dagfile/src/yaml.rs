@@ -23,7 +23,8 @@ pub fn parse(bytes: &[u8]) -> Result<AuthoredDag, Diagnostic> {
             bytes.len()
         )));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error.valid_up_to()))?;
     let mut options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Merge,
@@ -34,14 +35,19 @@ pub fn parse(bytes: &[u8]) -> Result<AuthoredDag, Diagnostic> {
         budget.max_aliases = ALIASES_MAX;
         budget.max_recorded_anchor_events = ANCHORED_MAX;
     }
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(error.without_snippet()))
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| explain(error.without_snippet()))
 }
 
 fn invalid_utf8(bytes: &[u8], valid_up_to: usize) -> Diagnostic {
     let before = String::from_utf8_lossy(&bytes[..valid_up_to]);
     let line = before.matches('\n').count() as u64 + 1;
     let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) as u64 + 1;
-    Diagnostic { line, column, message: "it is not valid UTF-8 here; save the file as UTF-8".into() }
+    Diagnostic {
+        line,
+        column,
+        message: "it is not valid UTF-8 here; save the file as UTF-8".into(),
+    }
 }
 
 /// The parser's error in our words where ours say more.

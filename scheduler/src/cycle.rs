@@ -113,7 +113,8 @@ impl<'a> Cycle<'a> {
         };
         // Listening begins before loading, so that nothing is said in between unheard.
         let announcements = services.bus.subscribe(Topic::Scheduler).await;
-        let announcements = announcements.inspect_err(|error| tracing::warn!(%error, "not listening"));
+        let announcements =
+            announcements.inspect_err(|error| tracing::warn!(%error, "not listening"));
         let mut watch = Watch::begin(services.clock.now());
         let (world, draft) = loop {
             match load(services, config).await {
@@ -362,7 +363,8 @@ impl<'a> Cycle<'a> {
         self.world.forget_runs(&draft.ended_runs);
         self.dispatcher.dispatch(draft.dispatches);
         if !draft.stops.is_empty() {
-            announce(self.services, Topic::Workers, Announcement::Stop { attempts: draft.stops }).await;
+            announce(self.services, Topic::Workers, Announcement::Stop { attempts: draft.stops })
+                .await;
         }
         if !draft.ended_runs.is_empty() {
             let news = Announcement::RunsEnded { runs: draft.ended_runs };

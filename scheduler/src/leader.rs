@@ -56,8 +56,7 @@ pub async fn stand_for(
     let retry = config.lease / 5;
     loop {
         let asked = services.clock.now();
-        let answer =
-            services.store.acquire_lease(LEADER, &config.name, asked, config.lease).await;
+        let answer = services.store.acquire_lease(LEADER, &config.name, asked, config.lease).await;
         match answer {
             Ok(Some(lease)) => return Ok(Some(begin(services, config, lease, asked))),
             Ok(None) => {}

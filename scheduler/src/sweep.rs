@@ -95,7 +95,8 @@ async fn redispatch(
     draft: &mut Draft,
 ) -> Result<(), StoreError> {
     let now = services.clock.now();
-    for Overdue { queue, attempts, out } in world.overdue(now.minus(config.redispatch_after), OVERDUE_MAX)
+    for Overdue { queue, attempts, out } in
+        world.overdue(now.minus(config.redispatch_after), OVERDUE_MAX)
     {
         let keys: Vec<_> = attempts.iter().map(|(_, key)| key.clone()).collect();
         let claims = services.store.claims(&keys).await?;

@@ -1,9 +1,9 @@
 //! From the store into memory, when a scheduler begins to lead.
 
+use std::sync::Arc;
 use towpath_common::id::{DagId, VersionId};
 use towpath_common::plan::Plan;
 use towpath_common::port::StoreError;
-use std::sync::Arc;
 
 use crate::draft::Draft;
 use crate::world::World;

@@ -136,7 +136,8 @@ impl World {
     /// Takes the waiting instances of a Dag out of the lanes, or puts them back.
     fn line_up(&mut self, dag_id: &DagId, paused: bool) {
         for run in self.runs.values().filter(|run| run.run.dag_id == *dag_id) {
-            let waiting = (0..).zip(&run.instances).filter(|(_, i)| i.state == TaskState::Scheduled);
+            let waiting =
+                (0..).zip(&run.instances).filter(|(_, i)| i.state == TaskState::Scheduled);
             for (instance, _) in waiting {
                 let (queue, candidate) = (lane_of(run, instance), candidate(run, instance));
                 if paused {
@@ -210,7 +211,13 @@ impl World {
     }
 
     /// The schedule of a Dag has fired; the run itself is added apart.
-    pub fn note_fired(&mut self, dag_id: &DagId, fire: Timestamp, now: Timestamp, draft: &mut Draft) {
+    pub fn note_fired(
+        &mut self,
+        dag_id: &DagId,
+        fire: Timestamp,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) {
         let Some(mut dag) = self.dags.remove(dag_id) else { return };
         dag.record.last_fire = Some(fire);
         draft.fired.push((dag_id.clone(), fire));
@@ -251,12 +258,8 @@ impl World {
         draft: &mut Draft,
     ) {
         let Some(instance) = self.find(attempt) else { return };
-        let event = Event::AttemptClaimed {
-            instance,
-            attempt: attempt.number,
-            worker: worker.clone(),
-            at,
-        };
+        let event =
+            Event::AttemptClaimed { instance, attempt: attempt.number, worker: worker.clone(), at };
         // Stale news: the attempt has ended, or the claim was known.
         let _ = self.advance(attempt.run, event, at, draft);
     }
@@ -430,7 +433,8 @@ impl World {
                 Decision::Finish { instance, outputs, .. } => {
                     draft.instances.insert((key, instance));
                     if !outputs.is_empty() {
-                        let (task, map_index) = (run.record(instance).task, run.instance(instance).map_index);
+                        let (task, map_index) =
+                            (run.record(instance).task, run.instance(instance).map_index);
                         draft.xcoms.push(XCom { run: key, task, map_index, outputs });
                     }
                     self.lanes.stop_waiting(lane_of(run, instance), &candidate(run, instance));

@@ -41,14 +41,16 @@ impl Scene {
             redis_url: services.redis.url(),
         };
         let cluster = Cluster::new(addresses).await?;
-        let mut scene = Self { services, cluster, scheduler: None, processes: None, containers: None };
+        let mut scene =
+            Self { services, cluster, scheduler: None, processes: None, containers: None };
         scene.scheduler = Some(scene.cluster.scheduler()?);
         scene.start_workers()?;
         Ok(scene)
     }
 
     fn start_workers(&mut self) -> anyhow::Result<()> {
-        let short = ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
+        let short =
+            ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
         self.processes = Some(self.cluster.worker("processes", &short)?);
         let long = ["--executor", "docker", "--queues", "long", "--lease", "20"];
         self.containers = Some(self.cluster.worker("containers", &long)?);
@@ -116,8 +118,9 @@ fn dag_file(witness: &Path) -> String {
         text.push_str(&format!("  short{i:03}: {{queue: short, command: [sh, -c, '{script}']}}\n"));
     }
     for i in 0..LONG_TASKS {
-        let script =
-            format!("i=0; while [ $i -lt {LONG_SECONDS} ]; do echo tick $i; sleep 1; i=$((i+1)); done");
+        let script = format!(
+            "i=0; while [ $i -lt {LONG_SECONDS} ]; do echo tick $i; sleep 1; i=$((i+1)); done"
+        );
         text.push_str(&format!(
             "  long{i}: {{queue: long, image: {BUSYBOX}, pull_policy: never, command: [sh, -c, '{script}']}}\n"
         ));
@@ -155,7 +158,9 @@ async fn the_workers_are_killed_and_containers_are_adopted() -> anyhow::Result<(
     assert_eq!(scene.long_containers().await?, containers, "they outlive their worker");
     scene.start_workers()?;
     let log = eventually("the logs are complete", WITHIN, || async {
-        let Ok(log) = scene.cluster.run(&["task", "logs", "work", "long0"]) else { return Ok(None) };
+        let Ok(log) = scene.cluster.run(&["task", "logs", "work", "long0"]) else {
+            return Ok(None);
+        };
         Ok(log.contains(&format!("tick {}\n", LONG_SECONDS - 1)).then_some(log))
     })
     .await?;
@@ -220,7 +225,8 @@ async fn a_worker_drains() -> anyhow::Result<()> {
     let run = scene.begin().await?;
     let status = scene.processes.take().expect("it runs").terminate(Duration::from_secs(30))?;
     assert!(status.success(), "{status}");
-    let other = ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
+    let other =
+        ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
     scene.processes = Some(scene.cluster.worker("another", &other)?);
     scene.end(&run, false).await
 }

@@ -1,6 +1,7 @@
 //! All tests that need more than one crate, or a service.
 
 mod cli;
+mod compose;
 mod documents;
 mod failure;
 mod flights;

@@ -124,7 +124,11 @@ impl Person {
             if let Some(run) = self.store.run(run).await?
                 && run.state.is_terminal()
             {
-                anyhow::ensure!(run.state == RunState::Success, "the run has ended as {}", run.state);
+                anyhow::ensure!(
+                    run.state == RunState::Success,
+                    "the run has ended as {}",
+                    run.state
+                );
                 return Ok(run);
             }
             anyhow::ensure!(Instant::now() < until, "the run does not end");

@@ -72,7 +72,10 @@ impl Cluster {
     }
 
     pub fn scheduler(&self) -> anyhow::Result<Process> {
-        self.start("scheduler", &["scheduler", "--lease", "3", "--expiry-grace", "5", "--redispatch-after", "2"])
+        self.start(
+            "scheduler",
+            &["scheduler", "--lease", "3", "--expiry-grace", "5", "--redispatch-after", "2"],
+        )
     }
 
     pub fn worker(&self, name: &str, more: &[&str]) -> anyhow::Result<Process> {

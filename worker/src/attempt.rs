@@ -20,9 +20,13 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How an attempt comes to this worker, with the time of its claim.
 #[derive(Debug, Clone, Copy)]
 pub enum Beginning {
-    Launch { claimed_at: Timestamp },
+    Launch {
+        claimed_at: Timestamp,
+    },
     /// It was launched by an earlier worker.
-    Attach { claimed_at: Timestamp },
+    Attach {
+        claimed_at: Timestamp,
+    },
 }
 
 impl Beginning {

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::OnceCell;
 use towpath_common::dag::Task;
-use towpath_common::id::{AttemptKey, RunKey, TaskId};
+use towpath_common::id::{AttemptKey, RunKey, TaskId, VersionId};
 use towpath_common::outcome::{Failure, FailureClass, Outputs};
 use towpath_common::plan::Plan;
 use towpath_common::port::{Store, StoreError};
@@ -23,13 +23,15 @@ const RUNS_MAX: usize = 1000;
 #[derive(Debug)]
 pub struct RunContext {
     pub run: DagRun,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub source_dir: Option<PathBuf>,
 }
 
 #[derive(Default)]
 pub struct Contexts {
     runs: Mutex<HashMap<RunKey, Arc<OnceCell<Arc<RunContext>>>>>,
+    /// Runs of one version share its plan, as long as one of them is remembered.
+    plans: Mutex<HashMap<VersionId, Weak<Plan>>>,
 }
 
 impl Contexts {
@@ -42,18 +44,36 @@ impl Contexts {
             }
             Arc::clone(runs.entry(run).or_default())
         };
-        cell.get_or_try_init(|| read(store, run)).await.cloned()
+        cell.get_or_try_init(|| self.read(store, run)).await.cloned()
     }
-}
 
-async fn read(store: &dyn Store, key: RunKey) -> Result<Arc<RunContext>, StoreError> {
-    let gone = |what: &str| StoreError::Conflict(format!("the {what} of run {key} is gone"));
-    let run = store.run(key).await?.ok_or_else(|| gone("record"))?;
-    let dag = store.dag_version(&run.version).await?.ok_or_else(|| gone("version"))?;
-    let record = store.dag(&run.dag_id).await?;
-    let plan = Plan::new(dag).map_err(|missing| StoreError::Corrupt(missing.to_string()))?;
-    let source_dir = record.and_then(|record| record.source_dir).map(PathBuf::from);
-    Ok(Arc::new(RunContext { run, plan, source_dir }))
+    async fn read(&self, store: &dyn Store, key: RunKey) -> Result<Arc<RunContext>, StoreError> {
+        let run = store.run(key).await?;
+        let run = run.ok_or_else(|| StoreError::Conflict(format!("the run {key} is gone")))?;
+        let plan = self.plan(store, &run.version).await?;
+        let record = store.dag(&run.dag_id).await?;
+        let source_dir = record.and_then(|record| record.source_dir).map(PathBuf::from);
+        Ok(Arc::new(RunContext { run, plan, source_dir }))
+    }
+
+    async fn plan(&self, store: &dyn Store, version: &VersionId) -> Result<Arc<Plan>, StoreError> {
+        if let Some(plan) = self.plans().get(version).and_then(Weak::upgrade) {
+            return Ok(plan);
+        }
+        let dag = store.dag_version(version).await?;
+        let dag =
+            dag.ok_or_else(|| StoreError::Conflict(format!("the version {version} is gone")))?;
+        let plan = Plan::new(dag).map_err(|missing| StoreError::Corrupt(missing.to_string()))?;
+        let plan = Arc::new(plan);
+        let mut plans = self.plans();
+        plans.retain(|_, plan| plan.strong_count() > 0);
+        plans.insert(version.clone(), Arc::downgrade(&plan));
+        Ok(plan)
+    }
+
+    fn plans(&self) -> MutexGuard<'_, HashMap<VersionId, Weak<Plan>>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl RunContext {
@@ -89,9 +109,9 @@ impl RunContext {
             let renderer =
                 Renderer::new(&Facts { dag, run, attempt, outputs: &outputs, variables });
             for text in templates {
-                *text = renderer
-                    .render(text)
-                    .map_err(|error| SpecError::Failed(Failure::new(FailureClass::Template, error)))?;
+                *text = renderer.render(text).map_err(|error| {
+                    SpecError::Failed(Failure::new(FailureClass::Template, error))
+                })?;
             }
         }
         spec.environment.extend(self.facts(attempt));

@@ -115,7 +115,8 @@ impl Intake<'_> {
     async fn take(&mut self, free: usize) -> Option<Vec<Delivery>> {
         if self.consumer.is_none() {
             let config = &self.desk.config;
-            let consumer = self.desk.services.queue.consume(&config.queues, config.concurrency).await;
+            let consumer =
+                self.desk.services.queue.consume(&config.queues, config.concurrency).await;
             match consumer {
                 Ok(consumer) => self.consumer = Some(consumer),
                 Err(error) => return self.back_off(error.to_string()).await,

@@ -16,10 +16,12 @@ pub fn parse(bytes: &[u8]) -> Result<Outputs, String> {
              store and pass on its place"
         ));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("the output is not UTF-8: {error}"))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("the output is not UTF-8: {error}"))?;
     let mut outputs = Outputs::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        read_line(line, &mut outputs).map_err(|what| format!("line {number} of the output: {what}"))?;
+        read_line(line, &mut outputs)
+            .map_err(|what| format!("line {number} of the output: {what}"))?;
     }
     Ok(outputs)
 }

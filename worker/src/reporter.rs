@@ -70,7 +70,9 @@ async fn deliver(services: &Services, spool: &Spool, reports: &[Report]) {
             Err(StoreError::Unavailable(why)) => {
                 tracing::warn!(%why, reports = reports.len(), "the reports wait in the spool");
             }
-            Err(error) => tracing::error!(%error, reports = reports.len(), "the reports wait in the spool"),
+            Err(error) => {
+                tracing::error!(%error, reports = reports.len(), "the reports wait in the spool")
+            }
         }
         if !spooled && let Err(error) = spool.keep(reports) {
             tracing::error!(%error, "the spool cannot be written");

@@ -63,7 +63,8 @@ impl RabbitQueue {
             let why = error.detail;
             // The broker's words for a wrong account or virtual host, and the client's for what is
             // no address.
-            let refused = ["ACCESS_REFUSED", "NOT_ALLOWED", "access refused", "URI", "uri", "Scheme"];
+            let refused =
+                ["ACCESS_REFUSED", "NOT_ALLOWED", "access refused", "URI", "uri", "Scheme"];
             let refused = refused.iter().any(|word| why.contains(word));
             if refused { CheckError::Refused(why) } else { CheckError::Away(why) }
         })

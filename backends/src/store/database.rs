@@ -170,7 +170,9 @@ impl Database {
 
     pub async fn begin(&self) -> Result<Transaction> {
         match self {
-            Self::Postgres(pool) => Ok(Transaction::Postgres(pool.begin().await.map_err(classify)?)),
+            Self::Postgres(pool) => {
+                Ok(Transaction::Postgres(pool.begin().await.map_err(classify)?))
+            }
             Self::Sqlite(pool) => {
                 let transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(classify)?;
                 Ok(Transaction::Sqlite(transaction))
@@ -190,22 +192,32 @@ impl Database {
 }
 
 impl Transaction {
-    pub async fn fetch(&mut self, statement: &'static Statement, args: Vec<Value>) -> Result<Vec<Row>> {
+    pub async fn fetch(
+        &mut self,
+        statement: &'static Statement,
+        args: Vec<Value>,
+    ) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(tx) => {
                 let text = statement.text(Dialect::Postgres);
-                let rows = sqlx::query_with(text, postgres_arguments(args)?).fetch_all(&mut **tx).await;
+                let rows =
+                    sqlx::query_with(text, postgres_arguments(args)?).fetch_all(&mut **tx).await;
                 rows.map_err(classify)?.iter().map(postgres_row).collect()
             }
             Self::Sqlite(tx) => {
                 let text = statement.text(Dialect::Sqlite);
-                let rows = sqlx::query_with(text, sqlite_arguments(args)?).fetch_all(&mut **tx).await;
+                let rows =
+                    sqlx::query_with(text, sqlite_arguments(args)?).fetch_all(&mut **tx).await;
                 rows.map_err(classify)?.iter().map(sqlite_row).collect()
             }
         }
     }
 
-    pub async fn execute(&mut self, statement: &'static Statement, args: Vec<Value>) -> Result<u64> {
+    pub async fn execute(
+        &mut self,
+        statement: &'static Statement,
+        args: Vec<Value>,
+    ) -> Result<u64> {
         match self {
             Self::Postgres(tx) => {
                 let text = statement.text(Dialect::Postgres);
@@ -287,7 +299,8 @@ pub fn classify(error: sqlx::Error) -> StoreError {
             let code = database.code().unwrap_or_default();
             // SQLSTATE classes: connection, rollback, resources, operator intervention, system.
             // SQLite: busy, locked, and a file that cannot be opened.
-            let passing = ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class));
+            let passing =
+                ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class));
             if (code.len() == 5 && passing) || matches!(&*code, "5" | "6" | "14" | "261" | "517") {
                 StoreError::Unavailable(text)
             } else {

@@ -11,7 +11,7 @@ use towpath_common::dag::Dag;
 use towpath_common::id::{AttemptKey, DagId, RunKey, TaskId, VersionId, WorkerName};
 use towpath_common::outcome::{Outputs, Report};
 use towpath_common::port::{
-    LEADER, Commit, DagRecord, DagStore, Deployed, Lease, PeopleStore, RunSummary, SchedulerStore,
+    Commit, DagRecord, DagStore, Deployed, LEADER, Lease, PeopleStore, RunSummary, SchedulerStore,
     StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 use towpath_common::run::{DagRun, Instance, InstanceRecord};
@@ -197,8 +197,11 @@ impl SchedulerStore for MemoryStore {
         if !valid || !tables.leads(lease) {
             return Err(lost(lease));
         }
-        let taken: BTreeSet<_> = tables.runs.values().map(|run| (&run.dag_id, &run.run_id)).collect();
-        if let Some(double) = commit.new_runs.iter().find(|r| taken.contains(&(&r.dag_id, &r.run_id))) {
+        let taken: BTreeSet<_> =
+            tables.runs.values().map(|run| (&run.dag_id, &run.run_id)).collect();
+        if let Some(double) =
+            commit.new_runs.iter().find(|r| taken.contains(&(&r.dag_id, &r.run_id)))
+        {
             let text = format!("{} already has a run {}", double.dag_id, double.run_id);
             return Err(StoreError::Conflict(text));
         }
@@ -393,9 +396,12 @@ impl PeopleStore for MemoryStore {
 
     async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>> {
         let tables = self.tables();
-        let named = tables.runs.values().filter(|run| run.run_id == name || run.key.to_string() == name);
-        let mut found: Vec<DagRun> =
-            named.filter(|run| dag_id.is_none_or(|dag_id| run.dag_id == *dag_id)).cloned().collect();
+        let named =
+            tables.runs.values().filter(|run| run.run_id == name || run.key.to_string() == name);
+        let mut found: Vec<DagRun> = named
+            .filter(|run| dag_id.is_none_or(|dag_id| run.dag_id == *dag_id))
+            .cloned()
+            .collect();
         found.sort_by(|a, b| a.dag_id.cmp(&b.dag_id));
         Ok(found)
     }

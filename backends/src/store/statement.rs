@@ -28,11 +28,9 @@ impl Dialect {
                 ("{for update}", "FOR UPDATE"),
                 ("{for share}", "FOR SHARE"),
             ],
-            Self::Sqlite => [
-                ("{rows}", "json_each($1) AS item"),
-                ("{for update}", ""),
-                ("{for share}", ""),
-            ],
+            Self::Sqlite => {
+                [("{rows}", "json_each($1) AS item"), ("{for update}", ""), ("{for share}", "")]
+            }
         }
     }
 }

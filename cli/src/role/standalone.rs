@@ -42,7 +42,8 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
 }
 
 fn dag_files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("{} cannot be read", dir.display()))?;
+    let entries =
+        std::fs::read_dir(dir).with_context(|| format!("{} cannot be read", dir.display()))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml"));
     files.sort();

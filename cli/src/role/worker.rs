@@ -61,7 +61,9 @@ async fn executor(
             let network = options.docker_network.clone();
             Arc::new(DockerExecutor::new(DockerConfig { installation, network })?)
         }
-        ExecutorKind::Process => Arc::new(ProcessExecutor::new(absolute(&state_dir.join("scratch"))?)),
+        ExecutorKind::Process => {
+            Arc::new(ProcessExecutor::new(absolute(&state_dir.join("scratch"))?))
+        }
         ExecutorKind::Noop => Arc::new(NoopExecutor),
     })
 }

@@ -71,8 +71,9 @@ async fn show(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<()> {
 
 async fn deployed(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<Dag> {
     let record = deployer.store.dag(dag_id).await?;
-    let record =
-        record.with_context(|| format!("there is no Dag {dag_id}; deploy it with towpath dag apply FILE"))?;
+    let record = record.with_context(|| {
+        format!("there is no Dag {dag_id}; deploy it with towpath dag apply FILE")
+    })?;
     let dag = deployer.store.dag_version(&record.version).await?;
     dag.with_context(|| format!("the version {} is gone", record.version))
 }
@@ -109,7 +110,9 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
     let dag = &read.dag;
     let params = params(&options.input, dag)?;
     let dates = match (options.from, options.until) {
-        (Some(from), Some(until)) if from > until => bail!("--from {from} is after --until {until}"),
+        (Some(from), Some(until)) if from > until => {
+            bail!("--from {from} is after --until {until}")
+        }
         (Some(from), Some(until)) => {
             from.iter_days().take_while(|d| *d <= until).map(|d| first_moment(dag, d)).collect()
         }

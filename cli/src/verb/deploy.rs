@@ -38,7 +38,8 @@ struct Refused(String);
 fn read_file(file: &Path) -> anyhow::Result<Result<ReadDag, towpath_dagfile::Diagnostics>> {
     let name = file.display().to_string();
     let bytes = std::fs::read(file).with_context(|| format!("{name} cannot be read"))?;
-    let source_dir = std::path::absolute(file).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let source_dir =
+        std::path::absolute(file).ok().and_then(|path| path.parent().map(Path::to_owned));
     Ok(towpath_dagfile::read(&name, &bytes).map(|dag| ReadDag { dag, source_dir }))
 }
 
@@ -60,7 +61,8 @@ impl Deployer {
     pub async fn ask(&self, command: Command) -> anyhow::Result<()> {
         let item = InboxItem::command(RandomIds.uuid(), command);
         self.store.ask(&item, SystemClock.now()).await?;
-        if let Err(error) = self.bus.announce(Topic::Scheduler, &Announcement::CommandWaiting).await {
+        if let Err(error) = self.bus.announce(Topic::Scheduler, &Announcement::CommandWaiting).await
+        {
             tracing::info!(%error, "the scheduler will find the command by itself");
         }
         Ok(())

@@ -15,7 +15,10 @@ const LINES_SHOWN: usize = 10;
 
 pub async fn print_runs(store: &dyn Store, runs: &[DagRun]) -> anyhow::Result<()> {
     let width = runs.iter().map(|run| run.run_id.len()).max().unwrap_or(0).max(6);
-    println!("{:<20} {:<width$} {:<8} {:>7} {:>6} {:>8}", "DAG", "RUN", "STATE", "SUCCESS", "FAILED", "TIME");
+    println!(
+        "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>8}",
+        "DAG", "RUN", "STATE", "SUCCESS", "FAILED", "TIME"
+    );
     for run in runs {
         let records = store.instances(run.key).await?;
         let count = |states: &[TaskState]| {
@@ -44,7 +47,11 @@ pub fn elapsed(run: &DagRun) -> String {
 }
 
 /// Each failed task, why, and the end of its log.
-pub async fn tell_failures(store: &dyn Store, runs: &[DagRun], log_dir: &Path) -> anyhow::Result<()> {
+pub async fn tell_failures(
+    store: &dyn Store,
+    runs: &[DagRun],
+    log_dir: &Path,
+) -> anyhow::Result<()> {
     for run in runs {
         for record in store.instances(run.key).await? {
             let Some(failure) = record.instance.failure.as_deref() else { continue };
@@ -58,7 +65,9 @@ pub async fn tell_failures(store: &dyn Store, runs: &[DagRun], log_dir: &Path) -
                 map_index: record.instance.map_index,
                 number: record.instance.attempt,
             };
-            for line in last_lines(&log_path(log_dir, &run.dag_id, &run.run_id, &attempt), LINES_SHOWN) {
+            for line in
+                last_lines(&log_path(log_dir, &run.dag_id, &run.run_id, &attempt), LINES_SHOWN)
+            {
                 println!("    {line}");
             }
         }

@@ -34,15 +34,23 @@ pub async fn run(connection: &Connection, verb: TaskVerb) -> anyhow::Result<Outc
                     eprintln!("── attempt {latest}");
                 }
                 shown = number;
-                let key = AttemptKey { run: run.key, task: record.task, map_index: UNMAPPED, number };
+                let key =
+                    AttemptKey { run: run.key, task: record.task, map_index: UNMAPPED, number };
                 let path = log_path(&connection.log_dir(), &run.dag_id, &run.run_id, &key);
                 print(store.as_ref(), &run, &task, &path, number, follow).await?;
-                if !follow || attempt.is_some() || is_over(store.as_ref(), &run, &task, number).await? {
+                if !follow
+                    || attempt.is_some()
+                    || is_over(store.as_ref(), &run, &task, number).await?
+                {
                     return Ok(Outcome::Done);
                 }
             }
             _ if !follow || ended => {
-                bail!("{task} of {} has no attempt{}", run.run_id, attempt.map_or(String::new(), |n| format!(" {n}")))
+                bail!(
+                    "{task} of {} has no attempt{}",
+                    run.run_id,
+                    attempt.map_or(String::new(), |n| format!(" {n}"))
+                )
             }
             _ => {}
         }

@@ -108,7 +108,8 @@ pub fn params(input: &RunInput, dag: &Dag) -> anyhow::Result<Map<String, Value>>
             None => Some(as_json),
         };
         let kind = param.kind.map_or("value", |kind| kind.as_str());
-        let value = value.with_context(|| format!("--param {text:?}: {name} must be of type {kind}"))?;
+        let value =
+            value.with_context(|| format!("--param {text:?}: {name} must be of type {kind}"))?;
         params.insert(name.to_owned(), value);
     }
     if let Some(missing) = dag.params.keys().find(|name| !params.contains_key(*name)) {

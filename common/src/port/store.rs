@@ -170,7 +170,12 @@ pub trait SchedulerStore: Send + Sync {
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, StoreError>;
     /// All of it or nothing. `Conflict` if the lease is not held in this term at `now`. So is a new
     /// run whose `run_id` its Dag already has.
-    async fn commit(&self, lease: &Lease, commit: &Commit, now: Timestamp) -> Result<(), StoreError>;
+    async fn commit(
+        &self,
+        lease: &Lease,
+        commit: &Commit,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
     /// Which of these attempts are claimed, by whom and since when.
     async fn claims(
         &self,
@@ -222,9 +227,14 @@ pub trait PeopleStore: Send + Sync {
     /// Puts a command into the inbox.
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError>;
     /// The newest first.
-    async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>, StoreError>;
+    async fn runs(&self, dag_id: Option<&DagId>, limit: u32)
+    -> Result<Vec<RunSummary>, StoreError>;
     /// By its `run_id`, or by its key; all that match.
-    async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>, StoreError>;
+    async fn find_runs(
+        &self,
+        dag_id: Option<&DagId>,
+        name: &str,
+    ) -> Result<Vec<DagRun>, StoreError>;
     /// Earlier attempts of a run's instances, oldest first.
     async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
 }

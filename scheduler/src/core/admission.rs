@@ -107,7 +107,8 @@ impl Lanes {
             let late = lane.out.iter().filter(|(_, published)| **published < before);
             late.map(|(place, _)| *place).take(limit).collect()
         };
-        let lanes = self.0.iter().map(|(queue, lane)| (queue.clone(), overdue(lane), lane.out.len()));
+        let lanes =
+            self.0.iter().map(|(queue, lane)| (queue.clone(), overdue(lane), lane.out.len()));
         lanes.filter(|(_, places, _)| !places.is_empty()).collect()
     }
 }

@@ -186,7 +186,8 @@ impl Pass<'_> {
                 self.decide(Decision::Stop { instance, attempt });
             }
             let failure = Failure::new(FailureClass::Cancelled, format!("cancelled by {by}"));
-            let end = if state == TaskState::Running { TaskState::Failed } else { TaskState::Skipped };
+            let end =
+                if state == TaskState::Running { TaskState::Failed } else { TaskState::Skipped };
             self.finish(instance, end, self.now, Some(failure), Outputs::new());
         }
         self.ended.clear();

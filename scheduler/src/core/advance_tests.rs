@@ -108,9 +108,7 @@ fn finish(run: &mut RunSnapshot, task: &str, outcome: Outcome) {
 }
 
 fn states(run: &RunSnapshot) -> String {
-    let states = run.instances.iter().map(|i| {
-        format!("{} {}", run.plan.task(i.task).id, i.state)
-    });
+    let states = run.instances.iter().map(|i| format!("{} {}", run.plan.task(i.task).id, i.state));
     states.collect::<Vec<_>>().join(", ")
 }
 

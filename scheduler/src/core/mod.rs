@@ -4,8 +4,8 @@
 //! decisions come out. No IO, clock, randomness, logging or hash-ordered iteration in here; a test
 //! reads these files for it.
 
-mod advance;
 pub mod admission;
+mod advance;
 mod readiness;
 mod retry;
 pub mod timetable;

@@ -52,7 +52,11 @@ mod tests {
     /// Airflow's answers for `0 0 * * *` in UTC at noon on 10 January 2026.
     #[test]
     fn fires_as_airflows_trigger_timetable_does() {
-        let check = |start: &str, end: Option<&str>, catchup, last: Option<&str>, expected: Option<&str>| {
+        let check = |start: &str,
+                     end: Option<&str>,
+                     catchup,
+                     last: Option<&str>,
+                     expected: Option<&str>| {
             let cron = CronSchedule::parse("0 0 * * *", Tz::UTC).expect("a cron");
             let bounds = Bounds { start_date: Some(at(start)), end_date: end.map(at), catchup };
             let fire = next_fire(&cron, bounds, last.map(at), at("2026-01-10T12:00:00Z"));

@@ -8,5 +8,6 @@ mod store;
 /// The address of a shared test service; the tests are run by `make test`, which sets it.
 pub fn service(name: &str) -> String {
     let name = format!("TOWPATH_TEST_{name}");
-    std::env::var(&name).unwrap_or_else(|_| panic!("{name} is not set; run the tests with make test"))
+    std::env::var(&name)
+        .unwrap_or_else(|_| panic!("{name} is not set; run the tests with make test"))
 }

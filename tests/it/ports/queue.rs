@@ -8,7 +8,7 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use tokio::time::timeout;
 use towpath_backends::queue::{MemoryQueue, RabbitQueue};
-use towpath_common::id::{AttemptKey, QueueName, RunKey, UNMAPPED};
+use towpath_common::id::{AttemptKey, Ids, QueueName, RandomIds, RunKey, UNMAPPED};
 use towpath_common::message::Dispatch;
 use towpath_common::port::{Consumer, Queue};
 use towpath_tests::process::eventually;
@@ -21,11 +21,11 @@ const SHORT: Duration = Duration::from_millis(300);
 
 /// A lane that no other test uses.
 fn lane() -> QueueName {
-    QueueName::new(&uuid::Uuid::now_v7().to_string()).expect("a name")
+    QueueName::new(&RandomIds.uuid().to_string()).expect("a name")
 }
 
 fn dispatches(lane: &QueueName, count: u32) -> Vec<Dispatch> {
-    let run = RunKey(uuid::Uuid::now_v7());
+    let run = RunKey(RandomIds.uuid());
     let task = |i: u32| format!("t{i}").parse().expect("a name");
     let attempt = |i| AttemptKey { run, task: task(i), map_index: UNMAPPED, number: 1 };
     (0..count).map(|i| Dispatch { queue: lane.clone(), attempt: attempt(i) }).collect()
@@ -39,7 +39,8 @@ async fn consume(queue: &Arc<dyn Queue>, lane: &QueueName, prefetch: u16) -> Box
 async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> BTreeSet<AttemptKey> {
     let mut taken = BTreeSet::new();
     while taken.len() < count {
-        let batch = timeout(LONG, consumer.next_batch(100)).await.expect("in time").expect("a batch");
+        let batch =
+            timeout(LONG, consumer.next_batch(100)).await.expect("in time").expect("a batch");
         consumer.ack(&batch).await.expect("acknowledged");
         taken.extend(batch.into_iter().map(|delivery| delivery.dispatch.attempt));
     }
@@ -120,9 +121,11 @@ async fn the_depth_counts_what_waits(queue: &Arc<dyn Queue>) {
     .expect("it counts");
     let mut consumer = consume(queue, &lane, 7).await;
     take(&mut consumer, 7).await;
-    eventually("nothing waits", LONG, || async { Ok((queue.depth(&lane).await? == 0).then_some(())) })
-        .await
-        .expect("it counts");
+    eventually("nothing waits", LONG, || async {
+        Ok((queue.depth(&lane).await? == 0).then_some(()))
+    })
+    .await
+    .expect("it counts");
     consumer.close().await;
 }
 
@@ -143,20 +146,28 @@ async fn a_message_that_cannot_be_read_is_kept_apart() {
     let lane = lane();
     let good = dispatches(&lane, 1);
     let mut consumer = consume(&queue, &lane, 5).await;
-    let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("connects");
+    let connection =
+        Connection::connect(&url, ConnectionProperties::default()).await.expect("connects");
     let channel = connection.create_channel().await.expect("a channel");
     let marker = lane.to_string();
     let poison = format!(r#"{{"v": 99, "marker": "{marker}"}}"#);
     let name = format!("towpath.{lane}");
     let options = BasicPublishOptions::default();
     channel
-        .basic_publish("".into(), name.as_str().into(), options, poison.as_bytes(), BasicProperties::default())
+        .basic_publish(
+            "".into(),
+            name.as_str().into(),
+            options,
+            poison.as_bytes(),
+            BasicProperties::default(),
+        )
         .await
         .expect("published");
     queue.publish(&good).await.expect("published");
     assert_eq!(take(&mut consumer, 1).await, attempts(&good), "the lane goes on");
     eventually("the message is among the dead letters", LONG, || async {
-        let letter = channel.basic_get("towpath.dead".into(), BasicGetOptions { no_ack: true }).await?;
+        let letter =
+            channel.basic_get("towpath.dead".into(), BasicGetOptions { no_ack: true }).await?;
         let found = letter.is_some_and(|letter| letter.data == poison.as_bytes());
         Ok(found.then_some(()))
     })

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use super::{Person, Table, percentile};
 use crate::cluster::Cluster;
 use crate::docker::{BUSYBOX, busybox_image};
+use towpath_common::id::{Ids, RandomIds};
 
 const REPETITIONS: usize = 15;
 
@@ -28,7 +29,9 @@ pub async fn measure(cluster: &Cluster, table: &mut Table) -> anyhow::Result<()>
     let _scheduler = cluster.start("scheduler", &["scheduler"])?;
     let _worker = cluster.worker("docker", &["--executor", "docker"])?;
     let person = Person { store: cluster.store.clone(), bus: cluster.bus()? };
-    let text = format!("dag: c\ntasks: {{t: {{image: {BUSYBOX}, pull_policy: never, command: [\"true\"]}}}}");
+    let text = format!(
+        "dag: c\ntasks: {{t: {{image: {BUSYBOX}, pull_policy: never, command: [\"true\"]}}}}"
+    );
     let dag = towpath_dagfile::read("c", text.as_bytes())?;
     person.deploy(&dag).await?;
     let mut tasks = Vec::new();
@@ -37,7 +40,8 @@ pub async fn measure(cluster: &Cluster, table: &mut Table) -> anyhow::Result<()>
         person.ended(run).await?;
         let records = person.store.instances(run).await?;
         let instance = &records.first().context("a task")?.instance;
-        let (start, end) = (instance.started_at.context("started")?, instance.ended_at.context("ended")?);
+        let (start, end) =
+            (instance.started_at.context("started")?, instance.ended_at.context("ended")?);
         tasks.push(end.since(start).as_secs_f64() * 1000.0);
     }
     let task = percentile(&mut tasks, 0.5);
@@ -49,11 +53,14 @@ pub async fn measure(cluster: &Cluster, table: &mut Table) -> anyhow::Result<()>
 /// Create, start and wait, in milliseconds; the removal is not on a task's way either.
 async fn cold_container() -> anyhow::Result<f64> {
     let docker = Docker::connect_with_defaults()?;
-    let name = format!("towpath-bench-{}", uuid::Uuid::now_v7());
+    let name = format!("towpath-bench-{}", RandomIds.uuid());
     let body = ContainerCreateBody {
         image: Some(BUSYBOX.to_owned()),
         cmd: Some(vec!["true".to_owned()]),
-        host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
+        host_config: Some(HostConfig {
+            network_mode: Some("none".to_owned()),
+            ..HostConfig::default()
+        }),
         ..ContainerCreateBody::default()
     };
     let began = Instant::now();

@@ -19,7 +19,8 @@ const TASKS: usize = 10_000;
 
 pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let store = SqlStore::open(&format!("sqlite://{}", dir.path().join("towpath.db").display()), 1)?;
+    let store =
+        SqlStore::open(&format!("sqlite://{}", dir.path().join("towpath.db").display()), 1)?;
     store.migrate().await?;
     let store: Arc<dyn Store> = Arc::new(store);
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
@@ -32,8 +33,11 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     };
-    let scheduler =
-        tokio::spawn(towpath_scheduler::run(services, SchedulerConfig::new("bench"), stopped.clone()));
+    let scheduler = tokio::spawn(towpath_scheduler::run(
+        services,
+        SchedulerConfig::new("bench"),
+        stopped.clone(),
+    ));
     let services = towpath_worker::Services {
         store: store.clone(),
         queue,

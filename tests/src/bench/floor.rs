@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -39,8 +39,10 @@ pub async fn measure(addresses: &Addresses, table: &mut Table) -> anyhow::Result
             .bind(MESSAGES)
             .execute(&mut database)
             .await?;
-        let connection = Connection::connect(&addresses.rabbitmq_url, ConnectionProperties::default()).await?;
-        let (sending, receiving) = (connection.create_channel().await?, connection.create_channel().await?);
+        let connection =
+            Connection::connect(&addresses.rabbitmq_url, ConnectionProperties::default()).await?;
+        let (sending, receiving) =
+            (connection.create_channel().await?, connection.create_channel().await?);
         declare(&sending).await?;
         let began = Instant::now();
         let consumer = tokio::spawn(consume(receiving, addresses.clone()));
@@ -69,7 +71,9 @@ async fn publish(channel: &Channel, database: &mut PgConnection) -> anyhow::Resu
             body.resize(BODY_BYTES, 0);
             let properties = BasicProperties::default().with_delivery_mode(2);
             let options = BasicPublishOptions::default();
-            open.push_back(channel.basic_publish("".into(), QUEUE.into(), options, &body, properties).await?);
+            open.push_back(
+                channel.basic_publish("".into(), QUEUE.into(), options, &body, properties).await?,
+            );
             if open.len() >= WINDOW
                 && let Some(confirm) = open.pop_front()
             {

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use sqlx::{Connection, Executor};
 
 use crate::process::{Process, eventually, free_port};
+use towpath_common::id::{Ids, RandomIds};
 
 pub struct Postgres {
     dir: PathBuf,
@@ -22,7 +23,9 @@ impl Postgres {
         }
         let data = dir.join("data");
         let mut initdb = as_postgres(&program("initdb")?);
-        initdb.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--pgdata"]).arg(&data);
+        initdb
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--pgdata"])
+            .arg(&data);
         run(&mut initdb)?;
         let mut postgres = Self { dir, port: free_port()?, server: None };
         postgres.start_again().await?;
@@ -58,7 +61,7 @@ impl Postgres {
 
 /// Makes a fresh database on the server of that URL, and returns its URL.
 pub async fn fresh_database(server_url: &str) -> anyhow::Result<String> {
-    let name = format!("towpath_{}", uuid::Uuid::now_v7().simple());
+    let name = format!("towpath_{}", RandomIds.uuid().simple());
     let mut connection = sqlx::PgConnection::connect(server_url).await?;
     connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
     let (server, _) = server_url.rsplit_once('/').context("a URL with a database")?;
@@ -67,8 +70,10 @@ pub async fn fresh_database(server_url: &str) -> anyhow::Result<String> {
 
 /// The newest installed server's program.
 fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
-    let mut found: Vec<PathBuf> = versions.flatten().map(|v| v.path().join("bin").join(name)).collect();
+    let versions =
+        std::fs::read_dir("/usr/lib/postgresql").context("PostgreSQL is not installed")?;
+    let mut found: Vec<PathBuf> =
+        versions.flatten().map(|v| v.path().join("bin").join(name)).collect();
     found.retain(|path| path.exists());
     found.sort();
     found.pop().with_context(|| format!("{name} is not installed"))

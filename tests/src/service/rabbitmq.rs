@@ -39,12 +39,16 @@ impl RabbitMq {
         let settings = "loopback_users = none\nconsumer_timeout = 10000\n\
                         disk_free_limit.absolute = 50MB\nlog.console = true\nlog.file = false\n";
         std::fs::write(dir.join("rabbitmq.conf"), settings)?;
-        std::fs::write(dir.join("advanced.config"), "[{rabbit, [{channel_tick_interval, 1000}]}].\n")?;
+        std::fs::write(
+            dir.join("advanced.config"),
+            "[{rabbit, [{channel_tick_interval, 1000}]}].\n",
+        )?;
         std::fs::write(dir.join("plugins"), "[].\n")?;
         let mapper_port = free_port()?;
         let mut epmd = Command::new("epmd");
         epmd.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
-        let mapper = PortMapper { port: mapper_port, _server: Process::start("epmd", &mut epmd, &dir)? };
+        let mapper =
+            PortMapper { port: mapper_port, _server: Process::start("epmd", &mut epmd, &dir)? };
         let mut rabbitmq =
             Self { port: free_port()?, distribution_port: free_port()?, dir, mapper, server: None };
         rabbitmq.start_again().await?;
@@ -60,7 +64,8 @@ impl RabbitMq {
     }
 
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        let lib = std::fs::read_dir("/usr/lib/rabbitmq/lib").context("RabbitMQ is not installed")?;
+        let lib =
+            std::fs::read_dir("/usr/lib/rabbitmq/lib").context("RabbitMQ is not installed")?;
         let server = lib.flatten().map(|entry| entry.path().join("sbin/rabbitmq-server"));
         let server = server.last().context("RabbitMQ is not installed")?;
         let mut server = Command::new(server);
@@ -75,7 +80,10 @@ impl RabbitMq {
             ("RABBITMQ_LOG_BASE", self.dir.join("log").display().to_string()),
             ("RABBITMQ_PID_FILE", self.dir.join("pid").display().to_string()),
             ("RABBITMQ_CONFIG_FILE", self.dir.join("rabbitmq").display().to_string()),
-            ("RABBITMQ_ADVANCED_CONFIG_FILE", self.dir.join("advanced.config").display().to_string()),
+            (
+                "RABBITMQ_ADVANCED_CONFIG_FILE",
+                self.dir.join("advanced.config").display().to_string(),
+            ),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", self.dir.join("plugins").display().to_string()),
         ];
         server.envs(set).current_dir(&self.dir);

@@ -96,14 +96,14 @@ impl DockerExecutor {
 
     async fn start(&self, name: &str, log: &AttemptLog) -> Result<DockerExecution, Failure> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
-        let placed =
-            self.docker.upload_to_container(name, Some(options), bollard::body_full(body::output_file().into()));
+        let placed = self.docker.upload_to_container(
+            name,
+            Some(options),
+            bollard::body_full(body::output_file().into()),
+        );
         placed.await.map_err(|error| launch_failure(&error))?;
-        let attach = AttachContainerOptionsBuilder::default()
-            .stdout(true)
-            .stderr(true)
-            .stream(true)
-            .build();
+        let attach =
+            AttachContainerOptionsBuilder::default().stdout(true).stderr(true).stream(true).build();
         let attached = self.docker.attach_container(name, Some(attach)).await;
         let stream = attached.map_err(|error| launch_failure(&error))?.output;
         let execution = DockerExecution::new(&self.docker, name, stream.boxed(), log.clone());
@@ -209,7 +209,13 @@ impl DockerExecution {
             }
         });
         let pump = tokio::spawn(pump(docker.clone(), name.to_owned(), output, log));
-        Self { docker: docker.clone(), name: name.to_owned(), pump: Some(pump), exit: Some(exit), ended: None }
+        Self {
+            docker: docker.clone(),
+            name: name.to_owned(),
+            pump: Some(pump),
+            exit: Some(exit),
+            ended: None,
+        }
     }
 
     /// Waits until the container has ended, however often the daemon goes away in between.
@@ -369,9 +375,7 @@ fn words(error: &Error) -> String {
 /// The daemon refused the container, or could not be reached.
 fn launch_failure(error: &Error) -> Failure {
     match error {
-        Error::DockerResponseServerError { .. } => {
-            Failure::new(FailureClass::Launch, words(error))
-        }
+        Error::DockerResponseServerError { .. } => Failure::new(FailureClass::Launch, words(error)),
         error => docker_failure(error),
     }
 }

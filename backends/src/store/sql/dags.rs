@@ -13,7 +13,14 @@ use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[
-    &PUT_VERSION, &PUT_DAG, &LIST_DAGS, &GET_DAG, &GET_VERSION, &GET_RUN, &LIST_INSTANCES, &LIST_WORKERS,
+    &PUT_VERSION,
+    &PUT_DAG,
+    &LIST_DAGS,
+    &GET_DAG,
+    &GET_VERSION,
+    &GET_RUN,
+    &LIST_INSTANCES,
+    &LIST_WORKERS,
 ];
 
 static PUT_VERSION: Statement = Statement::new(
@@ -39,11 +46,8 @@ static GET_DAG: Statement = Statement::new(
 static GET_VERSION: Statement =
     Statement::new("SELECT dag_version.body FROM dag_version WHERE dag_version.version = $1");
 
-static GET_RUN: Statement = Statement::new(concat!(
-    "SELECT ",
-    run_columns!(),
-    " FROM dag_run WHERE dag_run.run_key = $1"
-));
+static GET_RUN: Statement =
+    Statement::new(concat!("SELECT ", run_columns!(), " FROM dag_run WHERE dag_run.run_key = $1"));
 
 static LIST_INSTANCES: Statement = Statement::new(concat!(
     "SELECT ",

@@ -72,7 +72,11 @@ impl PeopleStore for SqlStore {
         self.database.execute(&ASK, args).await.map(drop)
     }
 
-    async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>, StoreError> {
+    async fn runs(
+        &self,
+        dag_id: Option<&DagId>,
+        limit: u32,
+    ) -> Result<Vec<RunSummary>, StoreError> {
         let args = vec![dag_filter(dag_id), i64::from(limit).into()];
         let rows = self.database.fetch(&LIST_RUNS, args).await?;
         let summary = |row| -> Result<RunSummary, StoreError> {
@@ -83,7 +87,11 @@ impl PeopleStore for SqlStore {
         rows.iter().map(summary).collect()
     }
 
-    async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>, StoreError> {
+    async fn find_runs(
+        &self,
+        dag_id: Option<&DagId>,
+        name: &str,
+    ) -> Result<Vec<DagRun>, StoreError> {
         let rows = self.database.fetch(&FIND_RUNS, vec![dag_filter(dag_id), name.into()]).await?;
         rows.iter().map(run_from).collect()
     }

@@ -63,10 +63,32 @@ pub fn run_to_json(run: &DagRun) -> Json {
 macro_rules! record_columns {
     ($table:literal) => {
         concat!(
-            $table, ".run_key, ", $table, ".task_id, ", $table, ".map_index, ", $table, ".state, ",
-            $table, ".attempt, ", $table, ".failures, ", $table, ".losses, ", $table, ".worker, ",
-            $table, ".retry_at, ", $table, ".queued_at, ", $table, ".started_at, ", $table,
-            ".ended_at, ", $table, ".failure"
+            $table,
+            ".run_key, ",
+            $table,
+            ".task_id, ",
+            $table,
+            ".map_index, ",
+            $table,
+            ".state, ",
+            $table,
+            ".attempt, ",
+            $table,
+            ".failures, ",
+            $table,
+            ".losses, ",
+            $table,
+            ".worker, ",
+            $table,
+            ".retry_at, ",
+            $table,
+            ".queued_at, ",
+            $table,
+            ".started_at, ",
+            $table,
+            ".ended_at, ",
+            $table,
+            ".failure"
         )
     };
 }
@@ -85,7 +107,8 @@ pub fn record_from(row: &Row) -> Result<InstanceRecord, StoreError> {
             attempt: narrow(row.int(4)?)?,
             failures: narrow(row.int(5)?)?,
             losses: narrow(row.int(6)?)?,
-            worker: worker.map_err(|error| StoreError::Corrupt(format!("a worker's name: {error}")))?,
+            worker: worker
+                .map_err(|error| StoreError::Corrupt(format!("a worker's name: {error}")))?,
             retry_at: row.opt_int(8)?.map(time),
             queued_at: row.opt_int(9)?.map(time),
             started_at: row.opt_int(10)?.map(time),
@@ -122,6 +145,17 @@ macro_rules! attempt_columns {
     };
 }
 pub(super) use attempt_columns;
+
+/// The instance that an item of a batch names. Written after `WHERE` or `ON`.
+macro_rules! named_by_item {
+    () => {
+        "task_instance.run_key = item.value ->> 'run_key' \
+         AND task_instance.task_id = item.value ->> 'task_id' \
+         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT) \
+         AND task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)"
+    };
+}
+pub(super) use named_by_item;
 
 pub fn attempt_from(row: &Row) -> Result<AttemptKey, StoreError> {
     Ok(AttemptKey {

@@ -12,15 +12,28 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    attempt_columns, attempt_from, attempt_to_json, batch, from_json, record_to_json, run_columns,
-    run_from, run_to_json, time,
+    attempt_columns, attempt_from, attempt_to_json, batch, from_json, named_by_item,
+    record_to_json, run_columns, run_from, run_to_json, time,
 };
 use crate::store::database::{Row, Transaction, Value};
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[
-    &TAKE_LEASE, &RENEW_LEASE, &RELEASE_LEASE, &HOLDS_LEASE, &LIVE_RUNS, &INBOX, &NEW_RUNS, &UPDATE_RUNS,
-    &PUT_INSTANCES, &PUT_ENDED_ATTEMPTS, &PUT_XCOMS, &FIRED, &PAUSED, &CONSUME, &CLAIMS,
+    &TAKE_LEASE,
+    &RENEW_LEASE,
+    &RELEASE_LEASE,
+    &HOLDS_LEASE,
+    &LIVE_RUNS,
+    &INBOX,
+    &NEW_RUNS,
+    &UPDATE_RUNS,
+    &PUT_INSTANCES,
+    &PUT_ENDED_ATTEMPTS,
+    &PUT_XCOMS,
+    &FIRED,
+    &PAUSED,
+    &CONSUME,
+    &CLAIMS,
 ];
 
 /// `term` grows when the holder changes or its lease had run out, never by renewal.
@@ -135,25 +148,22 @@ static PUT_XCOMS: Statement = Statement::new(
      ON CONFLICT (run_key, task_id, map_index, xcom_key) DO UPDATE SET value = excluded.value",
 );
 
-static FIRED: Statement =
-    Statement::new("UPDATE dag SET last_fire = $2 WHERE dag.dag_id = $1");
+static FIRED: Statement = Statement::new("UPDATE dag SET last_fire = $2 WHERE dag.dag_id = $1");
 
 static PAUSED: Statement = Statement::new("UPDATE dag SET paused = $2 WHERE dag.dag_id = $1");
 
-static CONSUME: Statement = Statement::new(
-    "DELETE FROM inbox WHERE inbox.id IN (SELECT item.value ->> 'id' FROM {rows})",
-);
+static CONSUME: Statement =
+    Statement::new("DELETE FROM inbox WHERE inbox.id IN (SELECT item.value ->> 'id' FROM {rows})");
 
 static CLAIMS: Statement = Statement::new(concat!(
     "SELECT ",
     attempt_columns!(),
     ", task_instance.worker, task_instance.started_at
      FROM {rows}
-     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
-         AND task_instance.task_id = item.value ->> 'task_id'
-         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
-     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
-         AND task_instance.state = 'running'"
+     JOIN task_instance ON ",
+    named_by_item!(),
+    "
+     WHERE task_instance.state = 'running'"
 ));
 
 #[async_trait]
@@ -166,7 +176,8 @@ impl SchedulerStore for SqlStore {
         lease: Duration,
     ) -> Result<Option<Lease>, StoreError> {
         let expires_at = now.plus(lease);
-        let args = vec![name.into(), holder.into(), expires_at.micros().into(), now.micros().into()];
+        let args =
+            vec![name.into(), holder.into(), expires_at.micros().into(), now.micros().into()];
         let rows = self.database.fetch(&TAKE_LEASE, args).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(Some(Lease { name, holder: holder.to_owned(), term: row.int(0)?, expires_at }))
@@ -194,7 +205,12 @@ impl SchedulerStore for SqlStore {
         rows.iter().map(item_from).collect()
     }
 
-    async fn commit(&self, lease: &Lease, commit: &Commit, now: Timestamp) -> Result<(), StoreError> {
+    async fn commit(
+        &self,
+        lease: &Lease,
+        commit: &Commit,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.database.begin().await?;
         let mut args = lease_args(lease);
         args.push(now.micros().into());

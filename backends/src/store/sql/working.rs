@@ -10,12 +10,23 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    attempt_columns, attempt_from, attempt_to_json, batch, from_json, narrow, time, to_json,
+    attempt_columns, attempt_from, attempt_to_json, batch, from_json, named_by_item, narrow, time,
+    to_json,
 };
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[
-    &NAME_INSTALLATION, &INSTALLATION, &CLAIM, &ADOPT, &REPORT, &BEAT, &STILL_HELD, &RETIRE, &HELD, &CURRENT, &OUTPUTS,
+    &NAME_INSTALLATION,
+    &INSTALLATION,
+    &CLAIM,
+    &ADOPT,
+    &REPORT,
+    &BEAT,
+    &STILL_HELD,
+    &RETIRE,
+    &HELD,
+    &CURRENT,
+    &OUTPUTS,
 ];
 
 static NAME_INSTALLATION: Statement = Statement::new(
@@ -29,10 +40,9 @@ static INSTALLATION: Statement =
 static CLAIM: Statement = Statement::new(concat!(
     "UPDATE task_instance SET state = 'running', worker = $2, started_at = $3
      FROM {rows}
-     WHERE task_instance.run_key = item.value ->> 'run_key'
-         AND task_instance.task_id = item.value ->> 'task_id'
-         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
-         AND task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+     WHERE ",
+    named_by_item!(),
+    "
          AND (task_instance.state = 'queued' OR (task_instance.state = 'running'
              AND task_instance.worker = $2 AND task_instance.started_at = $3))
      RETURNING ",
@@ -42,10 +52,9 @@ static CLAIM: Statement = Statement::new(concat!(
 static ADOPT: Statement = Statement::new(concat!(
     "UPDATE task_instance SET worker = $2
      FROM {rows}
-     WHERE task_instance.run_key = item.value ->> 'run_key'
-         AND task_instance.task_id = item.value ->> 'task_id'
-         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
-         AND task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
+     WHERE ",
+    named_by_item!(),
+    "
          AND task_instance.state = 'running'
          AND (task_instance.worker = $2 OR NOT EXISTS (
              SELECT 1 FROM worker
@@ -55,18 +64,17 @@ static ADOPT: Statement = Statement::new(concat!(
     ", task_instance.started_at"
 ));
 
-static REPORT: Statement = Statement::new(
+static REPORT: Statement = Statement::new(concat!(
     "INSERT INTO inbox (id, body, created_at)
      SELECT item.value ->> 'id', item.value ->> 'body', CAST(item.value ->> 'ended_at' AS BIGINT)
      FROM {rows}
-     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
-         AND task_instance.task_id = item.value ->> 'task_id'
-         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
-     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
-         AND task_instance.state = 'running'
+     JOIN task_instance ON ",
+    named_by_item!(),
+    "
+     WHERE task_instance.state = 'running'
          AND task_instance.worker = item.value ->> 'worker'
      ON CONFLICT (id) DO NOTHING",
-);
+));
 
 static BEAT: Statement = Statement::new(
     "INSERT INTO worker (worker, queues, slots, running, lease_until) VALUES ($1, $2, $3, $4, $5)
@@ -79,11 +87,10 @@ static STILL_HELD: Statement = Statement::new(concat!(
     "SELECT ",
     attempt_columns!(),
     " FROM {rows}
-     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
-         AND task_instance.task_id = item.value ->> 'task_id'
-         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
-     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
-         AND task_instance.state = 'running' AND task_instance.worker = $2"
+     JOIN task_instance ON ",
+    named_by_item!(),
+    "
+     WHERE task_instance.state = 'running' AND task_instance.worker = $2"
 ));
 
 static RETIRE: Statement = Statement::new("DELETE FROM worker WHERE worker.worker = $1");
@@ -101,11 +108,10 @@ static CURRENT: Statement = Statement::new(concat!(
     "SELECT ",
     attempt_columns!(),
     " FROM {rows}
-     JOIN task_instance ON task_instance.run_key = item.value ->> 'run_key'
-         AND task_instance.task_id = item.value ->> 'task_id'
-         AND task_instance.map_index = CAST(item.value ->> 'map_index' AS BIGINT)
-     WHERE task_instance.attempt = CAST(item.value ->> 'attempt' AS BIGINT)
-         AND task_instance.state = 'running'"
+     JOIN task_instance ON ",
+    named_by_item!(),
+    "
+     WHERE task_instance.state = 'running'"
 ));
 
 static OUTPUTS: Statement = Statement::new(
@@ -129,7 +135,8 @@ impl WorkerStore for SqlStore {
         attempts: &[AttemptKey],
         now: Timestamp,
     ) -> Result<Vec<AttemptKey>, StoreError> {
-        let args = vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
+        let args =
+            vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
         self.database.fetch(&CLAIM, args).await?.iter().map(attempt_from).collect()
     }
 
@@ -139,7 +146,8 @@ impl WorkerStore for SqlStore {
         attempts: &[AttemptKey],
         now: Timestamp,
     ) -> Result<Vec<(AttemptKey, Timestamp)>, StoreError> {
-        let args = vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
+        let args =
+            vec![batch(attempts, attempt_to_json), worker.as_str().into(), now.micros().into()];
         let rows = self.database.fetch(&ADOPT, args).await?;
         rows.iter().map(|row| Ok((attempt_from(row)?, time(row.int(4)?)))).collect()
     }

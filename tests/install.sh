@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks, on Debian and its kin.
+set -euo pipefail
+
+packages=()
+need() { # COMMAND PACKAGE
+    command -v "$1" >/dev/null || [ -x "$1" ] || packages+=("$2")
+}
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages+=(postgresql)
+need redis-server redis-server
+ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || packages+=(rabbitmq-server)
+need dockerd docker.io
+need docker-compose docker-compose
+need debootstrap debootstrap
+need /bin/busybox busybox-static
+need python3 python3
+need pip python3-pip
+if [ ${#packages[@]} -gt 0 ]; then
+    echo "install.sh: installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+if ! cargo nextest --version >/dev/null 2>&1; then
+    echo "install.sh: installing cargo-nextest"
+    cargo install --quiet --locked cargo-nextest
+fi
