@@ -14,50 +14,29 @@ use crate::desk::Desk;
 
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Takes up what an earlier life of this worker has left, then looks for strays for ever.
+/// Delivers what an earlier life of this worker has spooled, then for ever takes up and removes what has
+/// been left behind, and reports what is missing.
 pub async fn take_up_and_reap(desk: Arc<Desk>) {
-    let held = held_before(&desk).await;
     for report in desk.spool.left_over() {
         tracing::info!(attempt = %report.attempt, "a spooled report is delivered");
         desk.reporter.report(report.clone()).await;
         desk.spool.discard(&[report]);
     }
     loop {
-        match reap(&desk).await {
-            Ok(()) => break,
-            Err(why) => tracing::warn!(%why, "what was left behind cannot be looked at yet"),
-        }
-        sleep(RETRY_PAUSE).await;
-    }
-    report_lost(&desk, held).await;
-    loop {
-        sleep(desk.config.reap_interval).await;
-        if let Err(why) = reap(&desk).await {
-            tracing::warn!(%why, "strays cannot be looked for");
-        }
+        let pause = match look(&desk).await {
+            Ok(()) => desk.config.reap_interval,
+            Err(why) => {
+                tracing::warn!(%why, "what was left behind cannot be looked at");
+                RETRY_PAUSE
+            }
+        };
+        sleep(pause).await;
     }
 }
 
-/// What the store takes this worker to run, before it has claimed anything in this life. Attempts that it
-/// claims while this is asked are on its desk.
-async fn held_before(desk: &Desk) -> Vec<AttemptKey> {
-    let began = desk.claim_time();
-    loop {
-        match desk.services.store.held(&desk.config.name).await {
-            Ok(mut held) => {
-                if !held.is_empty() {
-                    let claims = desk.services.store.claims(&held).await.unwrap_or_default();
-                    let since = |key: &AttemptKey| {
-                        claims.iter().find(|(claimed, ..)| claimed == key).map(|(.., at)| *at)
-                    };
-                    held.retain(|key| since(key).is_some_and(|at| at < began));
-                }
-                return held;
-            }
-            Err(error) => tracing::warn!(%error, "what this worker held cannot be read yet"),
-        }
-        sleep(RETRY_PAUSE).await;
-    }
+async fn look(desk: &Arc<Desk>) -> Result<(), String> {
+    reap(desk).await?;
+    report_lost(desk).await
 }
 
 /// Looks at every trace of an attempt that is not on the desk.
@@ -88,20 +67,28 @@ async fn reap(desk: &Arc<Desk>) -> Result<(), String> {
     Ok(())
 }
 
-/// What was claimed and has left no trace is lost, and said to be, without waiting for any lease.
-async fn report_lost(desk: &Desk, held: Vec<AttemptKey>) {
-    for attempt in held.into_iter().filter(|attempt| !desk.runs(attempt)) {
-        tracing::warn!(%attempt, "claimed by an earlier life of this worker and lost with it");
+/// What this worker is taken to run, and does not know of, is lost: it was claimed in an earlier life and
+/// has left no trace. It is said to be lost without waiting for any lease.
+async fn report_lost(desk: &Desk) -> Result<(), String> {
+    let before = desk.known();
+    let held = desk.services.store.held(&desk.config.name).await;
+    let held = held.map_err(|error| error.to_string())?;
+    let after = desk.known();
+    // What has left the desk in between is reported, and this report of it would be a second one, which
+    // the store leaves out.
+    let lost = held.into_iter().filter(|key| !before.contains(key) && !after.contains(key));
+    for attempt in lost {
+        tracing::warn!(%attempt, "claimed by this worker and lost");
         let now = desk.services.clock.now();
-        let failure = Failure::new(FailureClass::WorkerLost, "the worker was restarted");
-        desk.reporter
-            .report(Report {
-                attempt,
-                worker: desk.config.name.clone(),
-                started_at: now,
-                ended_at: now,
-                outcome: Outcome::Failed(failure),
-            })
-            .await;
+        let failure = Failure::new(FailureClass::WorkerLost, "its worker was restarted");
+        let report = Report {
+            attempt,
+            worker: desk.config.name.clone(),
+            started_at: now,
+            ended_at: now,
+            outcome: Outcome::Failed(failure),
+        };
+        desk.reporter.report(report).await;
     }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a worker has before it: the attempts that it runs, and its free slots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Desk {
     pub reporter: Reporter,
     pub spool: Arc<Spool>,
     running: Mutex<BTreeMap<AttemptKey, Running>>,
+    /// Asked for and not answered, or answered and not begun yet.
+    claiming: Mutex<BTreeSet<AttemptKey>>,
     /// Notified whenever an attempt leaves.
     left: Notify,
     last_claim: Mutex<Timestamp>,
@@ -40,6 +42,19 @@ struct Running {
     task: tokio::task::AbortHandle,
 }
 
+/// Takes the attempt off the desk when its task ends, however it ends.
+struct Leaving {
+    desk: Arc<Desk>,
+    attempt: AttemptKey,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.desk.running_now().remove(&self.attempt);
+        self.desk.left.notify_waiters();
+    }
+}
+
 impl Desk {
     pub fn open(services: Services, config: WorkerConfig) -> Arc<Self> {
         let spool = Arc::new(Spool::new(config.spool_dir.clone()));
@@ -48,6 +63,7 @@ impl Desk {
             reporter: Reporter::start(services.clone(), Arc::clone(&spool)),
             spool,
             running: Mutex::default(),
+            claiming: Mutex::default(),
             left: Notify::new(),
             last_claim: Mutex::new(Timestamp::from_micros(0)),
             services,
@@ -90,16 +106,29 @@ impl Desk {
         *last
     }
 
+    /// What is about to be claimed, until it is told otherwise.
+    pub fn set_claiming(&self, attempts: &[AttemptKey]) {
+        let mut claiming = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        *claiming = attempts.iter().cloned().collect();
+    }
+
+    /// All attempts that this worker knows to be its own.
+    pub fn known(&self) -> BTreeSet<AttemptKey> {
+        let claiming = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = claiming.clone();
+        // Still under the first lock: what moves from one to the other is seen in one of them.
+        known.extend(self.running());
+        known
+    }
+
     /// Runs the attempt until it is reported, or was found to be gone.
     pub fn start(self: &Arc<Self>, attempt: AttemptKey, beginning: Beginning) {
         let (stop, stopped) = watch::channel(None);
         let mut running = self.running_now();
         let task = tokio::spawn({
-            let (desk, attempt) = (Arc::clone(self), attempt.clone());
+            let leaving = Leaving { desk: Arc::clone(self), attempt: attempt.clone() };
             async move {
-                attempt::run(&desk, &attempt, beginning, stopped).await;
-                desk.running_now().remove(&attempt);
-                desk.left.notify_waiters();
+                attempt::run(&leaving.desk, &leaving.attempt, beginning, stopped).await;
             }
         });
         running.insert(attempt, Running { stop, task: task.abort_handle() });
@@ -137,12 +166,11 @@ impl Desk {
             return;
         }
         if self.services.executor.survives_worker() {
-            let mut running = self.running_now();
-            tracing::info!(running = running.len(), "left to this worker's successor");
-            for left_behind in running.values() {
+            tracing::info!(running = self.running().len(), "left to this worker's successor");
+            for left_behind in self.running_now().values() {
                 left_behind.task.abort();
             }
-            running.clear();
+            self.empty().await;
             return;
         }
         self.stop(&self.running(), StopReason::Shutdown);

@@ -148,6 +148,7 @@ impl Intake<'_> {
             .filter(|attempt| !self.desk.runs(attempt))
             .collect();
         let claimed_at = self.desk.claim_time();
+        self.desk.set_claiming(&attempts);
         let claimed = match attempts.is_empty() {
             true => Vec::new(),
             false => claim(self.desk, &attempts, claimed_at).await,
@@ -155,6 +156,7 @@ impl Intake<'_> {
         for attempt in &claimed {
             self.desk.start(attempt.clone(), Beginning::Launch { claimed_at });
         }
+        self.desk.set_claiming(&[]);
         self.acknowledge(deliveries).await;
         if !claimed.is_empty() {
             let worker = self.desk.config.name.clone();

@@ -1,9 +1,11 @@
 //! Reports, in batches of whatever has arrived: into the store, then onto the bus.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use towpath_common::id::AttemptKey;
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::outcome::Report;
 use towpath_common::port::StoreError;
@@ -47,11 +49,17 @@ async fn deliver_all(
 ) {
     let mut batch = Vec::new();
     while entries.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let (reports, waiting): (Vec<Report>, Vec<_>) = batch.drain(..).unzip();
-        deliver(&services, &spool, &reports).await;
+        let (mut reports, waiting): (Vec<Report>, Vec<_>) = batch.drain(..).unzip();
+        let taken: BTreeSet<AttemptKey> =
+            deliver(&services, &spool, &reports).await.into_iter().collect();
         for done in waiting {
             // Whoever asked may have been dropped.
             let _ = done.send(());
+        }
+        // What the store has refused as stale is nobody's news.
+        reports.retain(|report| taken.contains(&report.attempt));
+        if reports.is_empty() {
+            continue;
         }
         let announcement = Announcement::Reported { reports };
         if let Err(error) = services.bus.announce(Topic::Scheduler, &announcement).await {
@@ -60,13 +68,13 @@ async fn deliver_all(
     }
 }
 
-/// Until the store has taken them.
-async fn deliver(services: &Services, spool: &Spool, reports: &[Report]) {
+/// Until the store has answered; returns the attempts whose reports it has taken.
+async fn deliver(services: &Services, spool: &Spool, reports: &[Report]) -> Vec<AttemptKey> {
     let mut backoff = BACKOFF_FIRST;
     let mut spooled = false;
-    loop {
+    let taken = loop {
         match services.store.report(reports).await {
-            Ok(()) => break,
+            Ok(taken) => break taken,
             Err(StoreError::Unavailable(why)) => {
                 tracing::warn!(%why, reports = reports.len(), "the reports wait in the spool");
             }
@@ -80,8 +88,9 @@ async fn deliver(services: &Services, spool: &Spool, reports: &[Report]) {
         spooled = true;
         tokio::time::sleep(backoff).await;
         backoff = (2 * backoff).min(BACKOFF_MAX);
-    }
+    };
     if spooled {
         spool.discard(reports);
     }
+    taken
 }

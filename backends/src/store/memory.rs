@@ -68,10 +68,13 @@ impl Tables {
         self.workers.get(worker).is_some_and(|record| record.lease_until > now)
     }
 
-    fn put_inbox(&mut self, item: InboxItem, at: Timestamp) {
-        if !self.inbox.values().any(|known| known.id == item.id) {
-            self.inbox.insert((at, item.id.clone()), item);
+    /// False if an item of this id is there already.
+    fn put_inbox(&mut self, item: InboxItem, at: Timestamp) -> bool {
+        if self.inbox.values().any(|known| known.id == item.id) {
+            return false;
         }
+        self.inbox.insert((at, item.id.clone()), item);
+        true
     }
 
     fn leads(&self, lease: &Lease) -> bool {
@@ -304,14 +307,17 @@ impl WorkerStore for MemoryStore {
         Ok(adopted)
     }
 
-    async fn report(&self, reports: &[Report]) -> Result<()> {
+    async fn report(&self, reports: &[Report]) -> Result<Vec<AttemptKey>> {
         let mut tables = self.tables();
+        let mut taken = Vec::new();
         for report in reports {
-            if tables.holds(&report.worker, &report.attempt) {
-                tables.put_inbox(InboxItem::report(report.clone()), report.ended_at);
+            if tables.holds(&report.worker, &report.attempt)
+                && tables.put_inbox(InboxItem::report(report.clone()), report.ended_at)
+            {
+                taken.push(report.attempt.clone());
             }
         }
-        Ok(())
+        Ok(taken)
     }
 
     async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>> {

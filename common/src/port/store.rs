@@ -206,8 +206,9 @@ pub trait WorkerStore: Send + Sync {
         attempts: &[AttemptKey],
         now: Timestamp,
     ) -> Result<Vec<(AttemptKey, Timestamp)>, StoreError>;
-    /// Puts the reports of current attempts of their workers into the inbox. The others are stale and are dropped.
-    async fn report(&self, reports: &[Report]) -> Result<(), StoreError>;
+    /// Puts the reports of current attempts, by the workers that hold them, into the inbox, and
+    /// returns those attempts. The others are stale, or there already, and are left out.
+    async fn report(&self, reports: &[Report]) -> Result<Vec<AttemptKey>, StoreError>;
     /// Renews the worker's lease. Returns the attempts of `running` that are no longer its own.
     async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>, StoreError>;
     /// The worker goes and does not come back.

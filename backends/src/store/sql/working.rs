@@ -1,5 +1,7 @@
 //! What workers read and write.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde_json::json;
 use towpath_common::command::InboxItem;
@@ -73,7 +75,8 @@ static REPORT: Statement = Statement::new(concat!(
     "
      WHERE task_instance.state = 'running'
          AND task_instance.worker = item.value ->> 'worker'
-     ON CONFLICT (id) DO NOTHING",
+     ON CONFLICT (id) DO NOTHING
+     RETURNING inbox.id",
 ));
 
 static BEAT: Statement = Statement::new(
@@ -152,7 +155,7 @@ impl WorkerStore for SqlStore {
         rows.iter().map(|row| Ok((attempt_from(row)?, time(row.int(4)?)))).collect()
     }
 
-    async fn report(&self, reports: &[Report]) -> Result<(), StoreError> {
+    async fn report(&self, reports: &[Report]) -> Result<Vec<AttemptKey>, StoreError> {
         let rows = batch(reports, |report| {
             let item = InboxItem::report(report.clone());
             let mut row = attempt_to_json(&report.attempt);
@@ -162,7 +165,10 @@ impl WorkerStore for SqlStore {
             row["ended_at"] = json!(report.ended_at);
             row
         });
-        self.database.execute(&REPORT, vec![rows]).await.map(drop)
+        let taken = self.database.fetch(&REPORT, vec![rows]).await?;
+        let taken = taken.iter().map(|row| row.text(0)).collect::<Result<BTreeSet<_>, _>>()?;
+        let attempts = reports.iter().map(|report| &report.attempt);
+        Ok(attempts.filter(|key| taken.contains(key.to_string().as_str())).cloned().collect())
     }
 
     async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>, StoreError> {
@@ -183,7 +189,7 @@ impl WorkerStore for SqlStore {
         let args = vec![batch(&beat.running, attempt_to_json), worker()];
         let held = self.database.fetch(&STILL_HELD, args).await?;
         let held: Vec<AttemptKey> = held.iter().map(attempt_from).collect::<Result<_, _>>()?;
-        let held: std::collections::BTreeSet<_> = held.into_iter().collect();
+        let held: BTreeSet<_> = held.into_iter().collect();
         Ok(beat.running.iter().filter(|attempt| !held.contains(attempt)).cloned().collect())
     }
 
