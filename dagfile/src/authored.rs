@@ -141,114 +141,88 @@ pub struct AuthoredParam {
     pub description: String,
 }
 
-/// One task.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AuthoredTask {
-    /// The tasks that must have succeeded before it.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub depends_on: Vec<Spanned<String>>,
-    /// The program and its arguments, as templates.
-    #[schemars(with = "Vec<Scalar>")]
-    pub command: Spanned<Vec<Spanned<Scalar>>>,
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub image: Option<Spanned<String>>,
-    /// When the image is pulled: always, never, or missing (the default), if it is not there.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub pull_policy: Option<Spanned<String>>,
-    /// Environment variables, as templates.
-    #[serde(default)]
-    #[schemars(with = "BTreeMap<String, Scalar>")]
-    pub environment: BTreeMap<String, Spanned<Scalar>>,
-    /// The folder that the command starts in, as a template.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub working_dir: Option<Spanned<String>>,
-    /// The user that the command runs as, in the container.
-    #[serde(default)]
-    pub user: Option<String>,
-    /// The container's network; the worker's by default.
-    #[serde(default)]
-    pub network: Option<String>,
-    #[serde(default)]
-    pub resources: Resources,
-    /// The workers' lane that it is put in; `default` by default.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub queue: Option<Spanned<String>>,
-    /// How often it is tried again after a failure; 0 by default.
-    #[serde(default)]
-    #[schemars(with = "Option<u32>")]
-    pub retries: Option<Spanned<i64>>,
-    /// How long to wait before the next try; 5m by default.
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub retry_delay: Option<Spanned<Scalar>>,
-    /// The factor by which the delay grows with every try; 0 or 1 keeps it as it is.
-    #[serde(default)]
-    #[schemars(with = "Option<f64>")]
-    pub retry_exponential_backoff: Option<Spanned<f64>>,
-    /// The longest delay; 24h by default.
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub max_retry_delay: Option<Spanned<Scalar>>,
-    /// How long an attempt may run.
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub execution_timeout: Option<Spanned<Scalar>>,
-    /// How long it has between SIGTERM and SIGKILL; 10s by default.
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub stop_grace_period: Option<Spanned<Scalar>>,
+/// Declares a struct with the fields that it names and the settings that tasks and `defaults` share.
+/// Serde's `flatten` would be shorter, and would lose the places of values and unknown keys.
+macro_rules! with_settings {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($own)*
+            /// The container's image; needed where tasks run in containers.
+            #[serde(default)]
+            #[schemars(with = "Option<String>")]
+            pub image: Option<Spanned<String>>,
+            /// When the image is pulled: always, never, or missing (the default), if it is not there.
+            #[serde(default)]
+            #[schemars(with = "Option<String>")]
+            pub pull_policy: Option<Spanned<String>>,
+            /// Environment variables, as templates.
+            #[serde(default)]
+            #[schemars(with = "BTreeMap<String, Scalar>")]
+            pub environment: BTreeMap<String, Spanned<Scalar>>,
+            /// The folder that the command starts in, as a template.
+            #[serde(default)]
+            #[schemars(with = "Option<String>")]
+            pub working_dir: Option<Spanned<String>>,
+            /// The user that the command runs as, in the container.
+            #[serde(default)]
+            pub user: Option<String>,
+            /// The container's network; the worker's by default.
+            #[serde(default)]
+            pub network: Option<String>,
+            #[serde(default)]
+            pub resources: Resources,
+            /// The workers' lane that it is put in; `default` by default.
+            #[serde(default)]
+            #[schemars(with = "Option<String>")]
+            pub queue: Option<Spanned<String>>,
+            /// How often it is tried again after a failure; 0 by default.
+            #[serde(default)]
+            #[schemars(with = "Option<u32>")]
+            pub retries: Option<Spanned<i64>>,
+            /// How long to wait before the next try; 5m by default.
+            #[serde(default)]
+            #[schemars(with = "Option<Scalar>")]
+            pub retry_delay: Option<Spanned<Scalar>>,
+            /// The factor by which the delay grows with every try; 0 or 1 keeps it as it is.
+            #[serde(default)]
+            #[schemars(with = "Option<f64>")]
+            pub retry_exponential_backoff: Option<Spanned<f64>>,
+            /// The longest delay; 24h by default.
+            #[serde(default)]
+            #[schemars(with = "Option<Scalar>")]
+            pub max_retry_delay: Option<Spanned<Scalar>>,
+            /// How long an attempt may run.
+            #[serde(default)]
+            #[schemars(with = "Option<Scalar>")]
+            pub execution_timeout: Option<Spanned<Scalar>>,
+            /// How long it has between SIGTERM and SIGKILL; 10s by default.
+            #[serde(default)]
+            #[schemars(with = "Option<Scalar>")]
+            pub stop_grace_period: Option<Spanned<Scalar>>,
+        }
+    };
 }
 
-/// What can be said once for all tasks.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TaskSettings {
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub image: Option<Spanned<String>>,
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub pull_policy: Option<Spanned<String>>,
-    /// Every task has these, besides its own.
-    #[serde(default)]
-    #[schemars(with = "BTreeMap<String, Scalar>")]
-    pub environment: BTreeMap<String, Spanned<Scalar>>,
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub working_dir: Option<Spanned<String>>,
-    #[serde(default)]
-    pub user: Option<String>,
-    #[serde(default)]
-    pub network: Option<String>,
-    #[serde(default)]
-    pub resources: Resources,
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub queue: Option<Spanned<String>>,
-    #[serde(default)]
-    #[schemars(with = "Option<u32>")]
-    pub retries: Option<Spanned<i64>>,
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub retry_delay: Option<Spanned<Scalar>>,
-    #[serde(default)]
-    #[schemars(with = "Option<f64>")]
-    pub retry_exponential_backoff: Option<Spanned<f64>>,
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub max_retry_delay: Option<Spanned<Scalar>>,
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub execution_timeout: Option<Spanned<Scalar>>,
-    #[serde(default)]
-    #[schemars(with = "Option<Scalar>")]
-    pub stop_grace_period: Option<Spanned<Scalar>>,
+with_settings! {
+    /// One task.
+    pub struct AuthoredTask {
+        /// The tasks that must have succeeded before it.
+        #[serde(default)]
+        #[schemars(with = "Vec<String>")]
+        pub depends_on: Vec<Spanned<String>>,
+        /// The program and its arguments, as templates.
+        #[schemars(with = "Vec<Scalar>")]
+        pub command: Spanned<Vec<Spanned<Scalar>>>,
+    }
+}
+
+with_settings! {
+    /// What all tasks have that do not say otherwise; their own environment is added to this one.
+    #[derive(Default)]
+    pub struct TaskSettings {}
 }
 
 /// The container's limits.
