@@ -47,6 +47,9 @@ pub struct InboxItem {
 pub enum InboxBody {
     Command(Command),
     Report(Report),
+    /// What is there cannot be read, and why: a newer program may have put it there.
+    #[serde(skip)]
+    Unreadable(String),
 }
 
 impl InboxItem {

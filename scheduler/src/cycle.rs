@@ -234,6 +234,10 @@ impl<'a> Cycle<'a> {
                 self.obey(command).await?;
                 self.draft.consumed.push(item.id);
             }
+            InboxBody::Unreadable(why) => {
+                tracing::error!(item = %item.id, %why, "an item of the inbox is left out");
+                self.draft.consumed.push(item.id);
+            }
         }
         Ok(())
     }

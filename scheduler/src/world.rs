@@ -32,6 +32,13 @@ pub struct DeployedDag {
     next_fire: Option<Timestamp>,
 }
 
+/// The live runs of a Dag: those that are under way, and those that wait for a place, in order.
+#[derive(Debug, Default)]
+struct RunsOfDag {
+    running: BTreeSet<RunKey>,
+    queued: BTreeSet<(Timestamp, RunKey)>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     Fire(DagId),
@@ -43,6 +50,7 @@ pub struct World {
     dags: BTreeMap<DagId, DeployedDag>,
     plans: HashMap<VersionId, Arc<Plan>>,
     runs: HashMap<RunKey, RunSnapshot>,
+    runs_of_dag: BTreeMap<DagId, RunsOfDag>,
     pub lanes: Lanes,
     timers: BTreeSet<(Timestamp, Timer)>,
     running: BTreeMap<WorkerName, BTreeSet<Place>>,
@@ -55,6 +63,7 @@ impl World {
             dags: BTreeMap::new(),
             plans: HashMap::new(),
             runs: HashMap::new(),
+            runs_of_dag: BTreeMap::new(),
             lanes: Lanes::default(),
             timers: BTreeSet::new(),
             running: BTreeMap::new(),
@@ -135,7 +144,8 @@ impl World {
 
     /// Takes the waiting instances of a Dag out of the lanes, or puts them back.
     fn line_up(&mut self, dag_id: &DagId, paused: bool) {
-        for run in self.runs.values().filter(|run| run.run.dag_id == *dag_id) {
+        let Some(of_dag) = self.runs_of_dag.get(dag_id) else { return };
+        for run in of_dag.running.iter().filter_map(|key| self.runs.get(key)) {
             let waiting =
                 (0..).zip(&run.instances).filter(|(_, i)| i.state == TaskState::Scheduled);
             for (instance, _) in waiting {
@@ -182,7 +192,19 @@ impl World {
                 _ => {}
             }
         }
-        self.runs.insert(run.run.key, run);
+        self.hold(run);
+    }
+
+    /// Takes a run into memory.
+    fn hold(&mut self, run: RunSnapshot) {
+        let (key, state) = (run.run.key, run.run.state);
+        let of_dag = self.runs_of_dag.entry(run.run.dag_id.clone()).or_default();
+        if state == RunState::Queued {
+            of_dag.queued.insert((run.run.logical_date, key));
+        } else {
+            of_dag.running.insert(key);
+        }
+        self.runs.insert(key, run);
     }
 
     /// Decides what the restored runs call for.
@@ -206,7 +228,7 @@ impl World {
     pub fn add_run(&mut self, run: DagRun, plan: Arc<Plan>, now: Timestamp, draft: &mut Draft) {
         let dag_id = run.dag_id.clone();
         draft.new_runs.push(run.clone());
-        self.runs.insert(run.key, RunSnapshot::new(run, plan, &[]));
+        self.hold(RunSnapshot::new(run, plan, &[]));
         self.start_runs(&dag_id, now, draft);
     }
 
@@ -228,15 +250,10 @@ impl World {
     /// Lets queued runs of the Dag start, the earliest first, while there is room for them.
     fn start_runs(&mut self, dag_id: &DagId, now: Timestamp, draft: &mut Draft) {
         let Some(dag) = self.dags.get(dag_id).filter(|dag| !dag.record.paused) else { return };
-        let of_dag = || self.runs.values().map(|run| &run.run).filter(|run| run.dag_id == *dag_id);
-        let active = of_dag().filter(|run| run.state == RunState::Running).count();
-        let room = (dag.plan.dag.max_active_runs as usize).saturating_sub(active);
-        let mut waiting: Vec<_> = of_dag()
-            .filter(|run| run.state == RunState::Queued)
-            .map(|run| (run.logical_date, run.key))
-            .collect();
-        waiting.sort();
-        for (_, key) in waiting.into_iter().take(room) {
+        let Some(of_dag) = self.runs_of_dag.get(dag_id) else { return };
+        let room = (dag.plan.dag.max_active_runs as usize).saturating_sub(of_dag.running.len());
+        let next: Vec<RunKey> = of_dag.queued.iter().take(room).map(|(_, key)| *key).collect();
+        for key in next {
             // A run that is queued always can start.
             let _ = self.advance(key, Event::RunStarted, now, draft);
         }
@@ -402,11 +419,19 @@ impl World {
             match decision {
                 Decision::StartRun { .. } => {
                     draft.runs.insert(key);
+                    if let Some(of_dag) = self.runs_of_dag.get_mut(&run.run.dag_id) {
+                        of_dag.queued.remove(&(run.run.logical_date, key));
+                        of_dag.running.insert(key);
+                    }
                 }
                 Decision::FinishRun { state, .. } => {
                     draft.runs.insert(key);
                     draft.ended_runs.push(key);
                     ended = Some(run.run.dag_id.clone());
+                    if let Some(of_dag) = self.runs_of_dag.get_mut(&run.run.dag_id) {
+                        of_dag.queued.remove(&(run.run.logical_date, key));
+                        of_dag.running.remove(&key);
+                    }
                     tracing::info!(dag.id = %run.run.dag_id, run.id = %run.run.run_id, %state, "run ended");
                 }
                 Decision::Schedule { instance } => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use towpath_common::dag::Task;
 use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Report};
 use towpath_common::port::StoreError;
@@ -65,8 +66,10 @@ pub async fn run(desk: &Desk, attempt: &AttemptKey, beginning: Beginning, stoppe
     };
     desk.reporter.report(report).await;
     // Only now: until the store has the report, what is left of the attempt is its only record.
-    if let Some(execution) = course.execution {
-        execution.remove().await;
+    match course.execution {
+        Some(execution) => execution.remove().await,
+        // A launch that was broken off may have left something.
+        None => desk.services.executor.remove(attempt).await,
     }
 }
 
@@ -95,7 +98,7 @@ impl Course<'_> {
             Beginning::Attach { .. } => self.attach(&log).await,
         };
         let end = match begun {
-            Ok(()) => self.watch(task.execution_timeout, task.stop_grace_period).await,
+            Ok(()) => self.watch(task).await,
             Err(end) => end,
         };
         if let End::Report(Outcome::Failed(failure)) = &end {
@@ -115,11 +118,7 @@ impl Course<'_> {
         }
     }
 
-    async fn spec(
-        &self,
-        context: &RunContext,
-        task: &towpath_common::dag::Task,
-    ) -> Result<AttemptSpec, Failure> {
+    async fn spec(&self, context: &RunContext, task: &Task) -> Result<AttemptSpec, Failure> {
         let store = self.desk.services.store.as_ref();
         loop {
             let spec = context.spec(store, task, self.attempt, &self.desk.config.variables).await;
@@ -139,7 +138,7 @@ impl Course<'_> {
     async fn launch(
         &mut self,
         context: &RunContext,
-        task: &towpath_common::dag::Task,
+        task: &Task,
         log: &AttemptLog,
     ) -> Result<(), End> {
         let spec = self.spec(context, task).await.map_err(fail)?;
@@ -148,10 +147,12 @@ impl Course<'_> {
             executor.prepare(&spec.container).await?;
             executor.launch(&spec, log.clone()).await
         };
+        let timed_out = self.timed_out(task.execution_timeout);
         let launched = tokio::select! {
             biased;
             end = stopped(&mut self.stopped) => return Err(end),
             launched = launching => launched,
+            end = timed_out => return Err(end),
         };
         self.execution = Some(launched.map_err(fail)?);
         Ok(())
@@ -178,25 +179,27 @@ impl Course<'_> {
         }
     }
 
-    async fn watch(&mut self, timeout: Option<Duration>, grace: Duration) -> End {
+    /// Resolves when the attempt has had its time, counted from its claim.
+    fn timed_out(&self, timeout: Option<Duration>) -> impl Future<Output = End> + use<> {
+        let elapsed = self.desk.services.clock.now().since(self.beginning.claimed_at());
+        async move {
+            let Some(timeout) = timeout else { return std::future::pending().await };
+            tokio::time::sleep(timeout.saturating_sub(elapsed)).await;
+            let why = format!("it ran longer than its execution_timeout of {timeout:?}");
+            failed(FailureClass::Timeout, why)
+        }
+    }
+
+    async fn watch(&mut self, task: &Task) -> End {
+        let timed_out = self.timed_out(task.execution_timeout);
         let Some(execution) = &mut self.execution else {
             return failed(FailureClass::Launch, "nothing was launched");
-        };
-        let elapsed = self.desk.services.clock.now().since(self.beginning.claimed_at());
-        let timed_out = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout.saturating_sub(elapsed)).await,
-                None => std::future::pending().await,
-            }
         };
         let ended = tokio::select! {
             biased;
             ended = execution.wait() => Ok(ended),
             end = stopped(&mut self.stopped) => Err(end),
-            () = timed_out => Err(failed(
-                FailureClass::Timeout,
-                format!("it ran longer than its execution_timeout of {:?}", timeout.unwrap_or_default()),
-            )),
+            end = timed_out => Err(end),
         };
         match ended {
             Ok(Ended::Exited { code: 0, .. }) => match execution.output(OUTPUT_MAX).await {
@@ -208,7 +211,7 @@ impl Course<'_> {
             },
             Ok(ended) => End::Report(Outcome::Failed(explain(ended))),
             Err(end) => {
-                execution.stop(grace).await;
+                execution.stop(task.stop_grace_period).await;
                 execution.wait().await;
                 end
             }

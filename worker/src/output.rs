@@ -8,6 +8,8 @@ use towpath_common::outcome::Outputs;
 /// advice for XCom and the cap of common backends.
 pub const OUTPUT_MAX: u64 = 64 * 1024;
 
+const KEY_MAX: usize = 250;
+
 /// The error says which line is wrong and what would be right.
 pub fn parse(bytes: &[u8]) -> Result<Outputs, String> {
     if bytes.len() as u64 > OUTPUT_MAX {
@@ -30,7 +32,9 @@ fn read_line(line: &str, outputs: &mut Outputs) -> Result<(), String> {
     if line.trim_start().starts_with('{') {
         return match serde_json::from_str(line) {
             Ok(Value::Object(entries)) => {
-                outputs.extend(entries);
+                for (key, value) in entries {
+                    outputs.insert(checked(&key)?, value);
+                }
                 Ok(())
             }
             Ok(_) => Err("it is not a JSON object".to_owned()),
@@ -39,11 +43,19 @@ fn read_line(line: &str, outputs: &mut Outputs) -> Result<(), String> {
     }
     match line.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
-            outputs.insert(key.trim().to_owned(), Value::from(value));
+            outputs.insert(checked(key.trim())?, Value::from(value));
             Ok(())
         }
         _ => Err(format!("{line:?} is neither a JSON object nor key=value")),
     }
+}
+
+/// Keys are names in templates and in database rows.
+fn checked(key: &str) -> Result<String, String> {
+    if key.is_empty() || key.len() > KEY_MAX || key.chars().any(char::is_control) {
+        return Err(format!("{key:?} cannot be a key; use up to {KEY_MAX} printable characters"));
+    }
+    Ok(key.to_owned())
 }
 
 #[cfg(test)]
@@ -66,6 +78,7 @@ mod tests {
         check(b"ok=1\nnonsense\n", "line 2 of the output: \"nonsense\"");
         check(b"{\"a\": }", "line 1");
         check(b"=x", "neither");
+        check(br#"{"a\u0000b": 1}"#, "cannot be a key");
         check(b"a=\xff", "not UTF-8");
         check(&vec![b'a'; 64 * 1024 + 1], "larger than 65536 bytes");
     }

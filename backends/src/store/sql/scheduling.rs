@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use towpath_common::command::InboxItem;
+use towpath_common::command::{InboxBody, InboxItem};
 use towpath_common::id::{AttemptKey, WorkerName};
 use towpath_common::port::{Commit, Lease, SchedulerStore, StoreError, XCom};
 use towpath_common::run::DagRun;
@@ -275,6 +275,9 @@ fn lost(lease: &Lease) -> StoreError {
     StoreError::Conflict(format!("{} no longer leads in term {}", lease.holder, lease.term))
 }
 
+/// One item that cannot be read must not hold up those behind it.
 fn item_from(row: &Row) -> Result<InboxItem, StoreError> {
-    Ok(InboxItem { id: row.text(0)?.to_owned(), body: from_json(row.text(1)?)? })
+    let body = from_json(row.text(1)?);
+    let body = body.unwrap_or_else(|error: StoreError| InboxBody::Unreadable(error.to_string()));
+    Ok(InboxItem { id: row.text(0)?.to_owned(), body })
 }
