@@ -17,6 +17,7 @@ use towpath_worker::WorkerConfig;
 use towpath_worker::executor::ProcessExecutor;
 
 use crate::role::worker::{absolute, variables};
+use crate::settings::{WAIT_VERB, outwait};
 
 pub struct Engine {
     pub store: Arc<dyn Store>,
@@ -38,7 +39,8 @@ impl Engine {
         let EngineConfig { home, log_dir, database_url, concurrency } = config;
         let home = absolute(&home)?;
         let store = SqlStore::open(&database_url, 1)?;
-        store.migrate().await?;
+        // A verb may be looking into the same file at this moment.
+        outwait("the database in the home folder", WAIT_VERB, || store.check()).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());

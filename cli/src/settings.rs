@@ -78,7 +78,7 @@ impl Connection {
 }
 
 /// Checks a service until it answers, or refuses, or the time is up.
-async fn outwait<F>(what: &str, wait: Duration, check: impl Fn() -> F) -> anyhow::Result<()>
+pub async fn outwait<F>(what: &str, wait: Duration, check: impl Fn() -> F) -> anyhow::Result<()>
 where
     F: Future<Output = Result<(), CheckError>>,
 {

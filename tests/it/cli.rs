@@ -226,7 +226,8 @@ fn standalone_serves_until_it_is_told_to_stop() {
         if listed.contains("hello") {
             break;
         }
-        assert!(Instant::now() < until, "the Dag is not deployed: {listed}");
+        let log = std::fs::read_to_string(home.path().join("standalone.log"));
+        assert!(Instant::now() < until, "the Dag is not deployed: {listed}{log:?}");
     }
     let output = home.run(&["dag", "trigger", "hello", "--date", "2013-01-03", "--watch"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");

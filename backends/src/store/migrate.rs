@@ -28,6 +28,11 @@ pub async fn migrate(database: &Database) -> Result<(), StoreError> {
     };
     outcome.map_err(|error| match error {
         MigrateError::Execute(error) => classify(error),
+        // SQLite has no lock for it: of two first users of a file one finds the tables there already,
+        // and finds the migration done when it looks again.
+        MigrateError::ExecuteMigration(error, _) if matches!(database, Database::Sqlite(_)) => {
+            StoreError::Unavailable(error.to_string())
+        }
         MigrateError::ExecuteMigration(error, _) => classify(error),
         MigrateError::VersionMissing(version) => StoreError::Corrupt(format!(
             "its schema has version {version}, which this program does not know; use a newer towpath"
