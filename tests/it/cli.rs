@@ -217,6 +217,8 @@ fn standalone_serves_until_it_is_told_to_stop() {
     let home = Home::new();
     std::fs::create_dir(home.path().join("dags")).expect("made");
     home.write("dags/hello.yaml", HELLO);
+    let tick = "dag: tick\nschedule: '* * * * *'\ntasks: {a: {command: [\"true\"]}}\n";
+    home.write("dags/tick.yaml", tick);
     let mut command = home.towpath(&["standalone", "--dags", "dags"]);
     let process = towpath_tests::process::Process::start("standalone", &mut command, home.path());
     let process = process.expect("it starts");
@@ -231,6 +233,14 @@ fn standalone_serves_until_it_is_told_to_stop() {
     }
     let output = home.run(&["dag", "trigger", "hello", "--date", "2013-01-03", "--watch"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    loop {
+        let listed = text(&home.run(&["run", "list", "--dag", "tick"]).stdout);
+        let ended = |line: &str| line.contains("scheduled__") && line.contains("success");
+        if listed.lines().any(ended) {
+            break;
+        }
+        assert!(Instant::now() < until, "the schedule has not fired: {listed}");
+    }
     let status = process.terminate(Duration::from_secs(20)).expect("it ends");
     assert!(status.success(), "{status}");
 }
