@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptKey, QueueName, RunKey, WorkerName};
+use crate::id::{AttemptKey, QueueName, WorkerName};
 use crate::outcome::Report;
 use crate::time::Timestamp;
 
@@ -64,8 +64,6 @@ pub enum Announcement {
     CommandWaiting,
     /// To workers: stop these attempts if you run them.
     Stop { attempts: Vec<AttemptKey> },
-    /// To whoever watches: these runs have ended.
-    RunsEnded { runs: Vec<RunKey> },
 }
 
 /// Who listens.
@@ -73,17 +71,15 @@ pub enum Announcement {
 pub enum Topic {
     Scheduler,
     Workers,
-    Watchers,
 }
 
 impl Topic {
-    pub const ALL: &[Topic] = &[Self::Scheduler, Self::Workers, Self::Watchers];
+    pub const ALL: &[Topic] = &[Self::Scheduler, Self::Workers];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Scheduler => "towpath:scheduler",
             Self::Workers => "towpath:workers",
-            Self::Watchers => "towpath:watchers",
         }
     }
 }
@@ -91,7 +87,7 @@ impl Topic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::TaskId;
+    use crate::id::{RunKey, TaskId};
 
     fn dispatch() -> Dispatch {
         Dispatch {

@@ -367,12 +367,10 @@ impl<'a> Cycle<'a> {
         self.world.forget_runs(&draft.ended_runs);
         self.dispatcher.dispatch(draft.dispatches);
         if !draft.stops.is_empty() {
-            announce(self.services, Topic::Workers, Announcement::Stop { attempts: draft.stops })
-                .await;
-        }
-        if !draft.ended_runs.is_empty() {
-            let news = Announcement::RunsEnded { runs: draft.ended_runs };
-            announce(self.services, Topic::Watchers, news).await;
+            let stop = Announcement::Stop { attempts: draft.stops };
+            if let Err(error) = self.services.bus.announce(Topic::Workers, &stop).await {
+                tracing::info!(%error, "workers learn what to stop with their next heartbeat");
+            }
         }
         for worker in std::mem::take(&mut self.dead) {
             // If it stays on record it is found dead again.
@@ -393,12 +391,6 @@ impl<'a> Cycle<'a> {
 
     async fn outlast(&mut self, error: StoreError) -> Result<(), Stop> {
         outlast(error, &mut self.watch, self.services).await
-    }
-}
-
-async fn announce(services: &Services, topic: Topic, what: Announcement) {
-    if let Err(error) = services.bus.announce(topic, &what).await {
-        tracing::debug!(%error, "not announced");
     }
 }
 

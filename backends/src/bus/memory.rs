@@ -11,7 +11,7 @@ const BACKLOG: usize = 1024;
 
 #[derive(Debug, Clone)]
 pub struct MemoryBus {
-    topics: [broadcast::Sender<Announcement>; 3],
+    topics: [broadcast::Sender<Announcement>; Topic::ALL.len()],
 }
 
 impl Default for MemoryBus {
