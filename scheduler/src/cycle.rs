@@ -16,7 +16,7 @@ use crate::core::timetable;
 use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
 use crate::leader::Term;
-use crate::sweep::{Watch, sweep};
+use crate::sweep::{LaneDepths, Outside, Watch, sweep};
 use crate::takeover::{load, load_dag, plan};
 use crate::world::World;
 use crate::{SchedulerConfig, Services};
@@ -83,7 +83,7 @@ struct Cycle<'a> {
     term: &'a Term,
     world: World,
     draft: Draft,
-    dispatcher: Dispatcher,
+    outside: Outside,
     announcements: Option<Box<dyn Subscription>>,
     inbox_tick: tokio::time::Interval,
     sweep_tick: tokio::time::Interval,
@@ -128,7 +128,10 @@ impl<'a> Cycle<'a> {
             term,
             world,
             draft,
-            dispatcher: Dispatcher::start(services.queue.clone()),
+            outside: Outside {
+                dispatcher: Dispatcher::start(services.queue.clone()),
+                depths: LaneDepths::default(),
+            },
             announcements: announcements.ok(),
             inbox_tick: ticking(config.inbox_interval),
             sweep_tick: ticking(config.sweep_interval),
@@ -347,8 +350,8 @@ impl<'a> Cycle<'a> {
     }
 
     async fn sweep(&mut self) -> Result<(), Stop> {
-        let Self { services, config, world, watch, dispatcher, draft, .. } = self;
-        match sweep(services, config, world, *watch, dispatcher, draft).await {
+        let Self { services, config, world, watch, outside, draft, .. } = self;
+        match sweep(services, config, world, *watch, outside, draft).await {
             Ok(dead) => {
                 self.dead.extend(dead);
                 Ok(())
@@ -365,7 +368,7 @@ impl<'a> Cycle<'a> {
         }
         let draft = std::mem::take(&mut self.draft);
         self.world.forget_runs(&draft.ended_runs);
-        self.dispatcher.dispatch(draft.dispatches);
+        self.outside.dispatcher.dispatch(draft.dispatches);
         if !draft.stops.is_empty() {
             let stop = Announcement::Stop { attempts: draft.stops };
             if let Err(error) = self.services.bus.announce(Topic::Workers, &stop).await {

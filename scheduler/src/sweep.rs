@@ -1,11 +1,13 @@
 //! What nobody announces: workers that have gone silent, and attempts that nobody has claimed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use towpath_common::id::{QueueName, WorkerName};
+use tokio::task::JoinHandle;
+use towpath_common::id::{AttemptKey, QueueName, WorkerName};
 use towpath_common::message::Dispatch;
-use towpath_common::port::{StoreError, WorkerRecord};
+use towpath_common::port::{Queue, StoreError, WorkerRecord};
 use towpath_common::time::Timestamp;
 
 use crate::dispatch::Dispatcher;
@@ -37,13 +39,19 @@ impl Watch {
     }
 }
 
+/// The ways to the broker, none of which the loop waits for.
+pub struct Outside {
+    pub dispatcher: Dispatcher,
+    pub depths: LaneDepths,
+}
+
 /// One pass. Workers found dead are returned: they are struck off when the draft is committed.
 pub async fn sweep(
     services: &Services,
     config: &SchedulerConfig,
     world: &mut World,
     watch: Watch,
-    dispatcher: &Dispatcher,
+    outside: &mut Outside,
     draft: &mut Draft,
 ) -> Result<Vec<WorkerName>, StoreError> {
     let now = services.clock.now();
@@ -57,7 +65,7 @@ pub async fn sweep(
             world.lose_worker(worker, now, draft);
         }
     }
-    redispatch(services, config, world, dispatcher, draft).await?;
+    redispatch(services, config, world, outside, draft).await?;
     Ok(dead)
 }
 
@@ -85,44 +93,76 @@ fn silent(world: &World, workers: &[WorkerRecord], now: Timestamp) -> Vec<Worker
     dead
 }
 
+/// What the broker has said of its lanes. It is asked off the loop: a broker that does not answer must
+/// not hold up what needs no broker.
+#[derive(Default)]
+pub struct LaneDepths {
+    asked: Option<JoinHandle<BTreeMap<QueueName, usize>>>,
+}
+
+impl LaneDepths {
+    /// The answer to the last question, once it is there.
+    async fn take(&mut self) -> BTreeMap<QueueName, usize> {
+        match self.asked.take_if(|asked| asked.is_finished()) {
+            Some(asked) => asked.await.unwrap_or_default(),
+            None => BTreeMap::new(),
+        }
+    }
+
+    fn ask(&mut self, queue: Arc<dyn Queue>, lanes: Vec<QueueName>) {
+        if self.asked.is_some() || lanes.is_empty() {
+            return;
+        }
+        self.asked = Some(tokio::spawn(async move {
+            let mut depths = BTreeMap::new();
+            for lane in lanes {
+                match queue.depth(&lane).await {
+                    Ok(depth) => {
+                        depths.insert(lane, usize::try_from(depth).unwrap_or(usize::MAX));
+                    }
+                    Err(error) => tracing::warn!(%error, %lane, "the lane cannot be looked at"),
+                }
+            }
+            depths
+        }));
+    }
+}
+
 /// Looks after what was published long ago: it is claimed and the news was lost, or it waits in its
 /// lane behind others, or the broker has lost it and it is published again.
 async fn redispatch(
     services: &Services,
     config: &SchedulerConfig,
     world: &mut World,
-    dispatcher: &Dispatcher,
+    outside: &mut Outside,
     draft: &mut Draft,
 ) -> Result<(), StoreError> {
     let now = services.clock.now();
-    for Overdue { queue, attempts, out } in
-        world.overdue(now.minus(config.redispatch_after), OVERDUE_MAX)
-    {
+    let depths = outside.depths.take().await;
+    let before = now.minus(config.redispatch_after);
+    let mut unknown = Vec::new();
+    for Overdue { queue, attempts, out } in world.overdue(before, OVERDUE_MAX) {
         let keys: Vec<_> = attempts.iter().map(|(_, key)| key.clone()).collect();
         let claims = services.store.claims(&keys).await?;
         for (attempt, worker, at) in &claims {
             world.claimed(attempt, worker, *at, draft);
         }
-        let in_lane = match services.queue.depth(&queue).await {
-            Ok(depth) => usize::try_from(depth).unwrap_or(usize::MAX),
-            Err(error) => {
-                tracing::warn!(%error, %queue, "the lane cannot be looked at");
-                continue;
-            }
+        let Some(in_lane) = depths.get(&queue).copied() else {
+            unknown.push(queue);
+            continue;
         };
         if in_lane >= out.saturating_sub(claims.len()) {
             continue;
         }
-        let unclaimed = attempts
-            .into_iter()
-            .filter(|(_, key)| !claims.iter().any(|(claimed, ..)| claimed == key));
+        let claimed = |key: &AttemptKey| claims.iter().any(|(claimed, ..)| claimed == key);
         let mut again = Vec::new();
-        for (place, attempt) in unclaimed {
+        for (place, attempt) in attempts.into_iter().filter(|(_, key)| !claimed(key)) {
             world.lanes.note_out(&queue, place, now);
             again.push(Dispatch { queue: queue.clone(), attempt });
         }
         tracing::info!(%queue, attempts = again.len(), in_lane, "published again");
-        dispatcher.dispatch(again);
+        outside.dispatcher.dispatch(again);
     }
+    outside.depths.ask(services.queue.clone(), unknown);
     Ok(())
 }

@@ -69,7 +69,7 @@ impl Scene {
             let Ok(records) = self.cluster.store.instances(run.key).await else { return Ok(None) };
             let done = records.iter().filter(|r| r.instance.state == TaskState::Success).count();
             let running = self.long_containers().await?.len();
-            Ok((done > 10 && running == LONG_TASKS).then_some(()))
+            Ok((done > 40 && running == LONG_TASKS).then_some(()))
         })
         .await
         .map_err(|error| error.context(self.cluster.logs()))?;

@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery as Message;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, BasicRejectOptions,
-    ConfirmSelectOptions, QueueDeclareOptions,
+    ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -30,9 +30,10 @@ const DEAD_LETTERS: &str = "towpath.dead";
 /// Messages of delivery mode 2 survive the broker.
 const PERSISTENT: u8 = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A broker that takes longer than this to confirm is treated as gone; what it may have taken is
-/// published again.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// A lane that takes longer than this to confirm is broken: a quorum queue whose log was lost with its
+/// broker is still declared and never confirms. It is deleted, and made anew by the next publication;
+/// the messages in it were only reminders.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable::new(SERVICE, error)
@@ -41,6 +42,8 @@ fn unavailable(error: impl std::fmt::Display) -> Unavailable {
 pub struct RabbitQueue {
     url: String,
     publisher: Mutex<Option<Publisher>>,
+    /// Looks at lanes, whatever the publisher waits for.
+    inspector: Mutex<Option<Publisher>>,
     consumers: Mutex<Option<Connection>>,
 }
 
@@ -54,7 +57,12 @@ struct Publisher {
 impl RabbitQueue {
     /// Connects on first use, and again whenever the connection was lost.
     pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), publisher: Mutex::new(None), consumers: Mutex::new(None) }
+        Self {
+            url: url.to_owned(),
+            publisher: Mutex::default(),
+            inspector: Mutex::default(),
+            consumers: Mutex::default(),
+        }
     }
 
     /// Connects now.
@@ -94,6 +102,17 @@ async fn declare(channel: &Channel, queue: &QueueName) -> Result<u32, Unavailabl
     let options = QueueDeclareOptions::durable();
     let declared = channel.queue_declare(lane(queue).as_str().into(), options, arguments).await;
     declared.map(|queue| queue.message_count()).map_err(unavailable)
+}
+
+async fn delete(url: &str, lanes: &BTreeSet<&QueueName>) -> Result<(), Unavailable> {
+    let connection = connect(url).await?;
+    for queue in lanes {
+        let channel = connection.create_channel().await.map_err(unavailable)?;
+        let options = QueueDeleteOptions::default();
+        let deleted = channel.queue_delete(lane(queue).as_str().into(), options).await;
+        deleted.map_err(unavailable)?;
+    }
+    Ok(())
 }
 
 async fn declare_dead_letters(channel: &Channel) -> Result<(), Unavailable> {
@@ -151,22 +170,36 @@ impl Queue for RabbitQueue {
         };
         match tokio::time::timeout(CONFIRM_TIMEOUT, publisher.publish(batch)).await {
             Ok(published) => published?,
-            Err(_) => return Err(unavailable("it does not confirm")),
+            Err(_) => {
+                let lanes: BTreeSet<&QueueName> = batch.iter().map(|d| &d.queue).collect();
+                let deleting = delete(&self.url, &lanes);
+                let deleted = tokio::time::timeout(CONNECT_TIMEOUT, deleting).await;
+                let deleted = matches!(deleted, Ok(Ok(())));
+                tracing::error!(?lanes, deleted, "lanes that do not confirm are made anew");
+                return Err(unavailable("it does not confirm"));
+            }
         }
         *place = Some(publisher);
         Ok(())
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, Unavailable> {
-        let mut place = self.publisher.lock().await;
-        let publisher = match place.take() {
-            Some(publisher) => publisher,
-            None => Publisher::open(&self.url).await?,
+        let looking = async {
+            let mut place = self.inspector.lock().await;
+            // Taken out, so that a look that was given up leaves no half-used channel behind.
+            let inspector = match place.take() {
+                Some(inspector) => inspector,
+                None => Publisher::open(&self.url).await?,
+            };
+            // Declaring again what exists answers with its count.
+            let count = declare(&inspector.channel, queue).await?;
+            *place = Some(inspector);
+            Ok(u64::from(count))
         };
-        // Declaring again what exists answers with its count.
-        let count = declare(&publisher.channel, queue).await?;
-        *place = Some(publisher);
-        Ok(u64::from(count))
+        match tokio::time::timeout(CONNECT_TIMEOUT, looking).await {
+            Ok(depth) => depth,
+            Err(_) => Err(unavailable("it does not answer")),
+        }
     }
 
     async fn consume(
@@ -186,7 +219,9 @@ impl Queue for RabbitQueue {
         *place = Some(connection);
         let streams = lanes.iter_mut().enumerate().filter_map(|(index, lane)| {
             let stream = lane.stream.take()?;
-            Some(stream.map(move |message| (index, message)).boxed())
+            let ended = futures_util::stream::once(async { Err(unavailable("a lane was closed")) });
+            let messages = stream.map(|message| message.map_err(unavailable)).chain(ended);
+            Some(messages.map(move |message| (index, message)).boxed())
         });
         Ok(Box::new(RabbitConsumer { messages: select_all(streams), lanes, ready: Vec::new() }))
     }
@@ -217,7 +252,7 @@ impl Lane {
     }
 }
 
-type Arrival = (usize, lapin::Result<Message>);
+type Arrival = (usize, Result<Message, Unavailable>);
 
 struct RabbitConsumer {
     lanes: Vec<Lane>,
@@ -231,7 +266,7 @@ const LANE_SHIFT: u32 = 48;
 
 /// Reads the message, or hands it to the dead letters.
 async fn read(lanes: &[Lane], (lane, message): Arrival) -> Result<Option<Delivery>, Unavailable> {
-    let message = message.map_err(unavailable)?;
+    let message = message?;
     let Lane { queue, channel, .. } = &lanes[lane];
     match Dispatch::decode(queue, &message.data) {
         Ok(dispatch) => {
