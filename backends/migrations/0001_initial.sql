@@ -13,14 +13,16 @@ CREATE TABLE dag (
     version TEXT NOT NULL REFERENCES dag_version (version),
     paused BIGINT NOT NULL CHECK (paused IN (0, 1)),
     source_dir TEXT,
-    last_fire BIGINT
+    -- What the latest scheduled run covers.
+    last_interval_start BIGINT,
+    last_interval_end BIGINT
 );
 
 CREATE TABLE dag_run (
     run_key TEXT NOT NULL PRIMARY KEY,
     dag_id TEXT NOT NULL,
     run_id TEXT NOT NULL,
-    run_type TEXT NOT NULL CHECK (run_type IN ('scheduled', 'manual')),
+    run_type TEXT NOT NULL CHECK (run_type IN ('scheduled', 'manual', 'backfill', 'asset_triggered')),
     version TEXT NOT NULL REFERENCES dag_version (version),
     logical_date BIGINT NOT NULL,
     interval_start BIGINT NOT NULL,
@@ -54,6 +56,8 @@ CREATE TABLE task_instance (
     started_at BIGINT,
     ended_at BIGINT,
     failure TEXT,
+    -- A JSON list of the tasks that the instance has decided to skip.
+    excluded TEXT,
     PRIMARY KEY (run_key, task_id, map_index)
 );
 
@@ -72,6 +76,7 @@ CREATE TABLE ended_attempt (
     started_at BIGINT,
     ended_at BIGINT,
     failure TEXT,
+    excluded TEXT,
     PRIMARY KEY (run_key, task_id, map_index, attempt)
 );
 

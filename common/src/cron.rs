@@ -12,52 +12,68 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
+use crate::dag::{ClockChanges, Fold, Gap};
 use crate::time::Timestamp;
+
+mod notation;
 
 /// Longer than any zone has ever put its clocks forward or back at one moment, but for those that
 /// have changed their side of the date line.
 const CLOCK_CHANGE_MAX: Duration = Duration::hours(26);
+
+const SECOND: i64 = 1_000_000;
+/// Longer than any gap but those at the date line.
+const GAP_MAX: Duration = Duration::hours(3);
 
 #[derive(Debug, Clone)]
 pub struct CronSchedule {
     cron: Cron,
     every_hour: bool,
     timezone: Tz,
+    clock_changes: ClockChanges,
 }
 
 impl CronSchedule {
-    /// Takes five fields or a preset. The error says what is wrong with the expression.
-    pub fn parse(expression: &str, timezone: Tz) -> Result<Self, String> {
-        let fields = expand_preset(expression)?;
-        let count = fields.split_whitespace().count();
-        if count != 5 {
-            return Err(format!(
-                "it has {count} fields; write five: minute, hour, day of month, month, day of week"
-            ));
-        }
+    /// Takes five fields or a preset, and what else [`notation`] reads. The error says what is wrong
+    /// with the expression.
+    pub fn parse(
+        expression: &str,
+        timezone: Tz,
+        clock_changes: ClockChanges,
+    ) -> Result<Self, String> {
+        let notation = notation::read(expression)?;
         let cron = CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
+            .seconds(Seconds::Required)
+            .year(Year::Optional)
             .build()
-            .parse(fields)
+            .parse(&notation.fields)
             .map_err(|error| error.to_string())?;
-        let hour = fields.split_whitespace().nth(1).expect("five fields");
-        Ok(Self { cron, every_hour: matches!(hour, "*" | "*/1" | "0-23"), timezone })
+        Ok(Self { cron, every_hour: notation.every_hour, timezone, clock_changes })
     }
 
     /// The first fire after `from`.
     pub fn next(&self, from: Timestamp) -> Option<Timestamp> {
         if self.every_hour {
+            // The library looks at whole seconds.
+            let from = Timestamp::from_micros(from.micros().div_euclid(SECOND) * SECOND);
             let wall = self.wall(from);
             let next = self.cron.find_next_occurrence(&wall, false).ok()?;
             return Some(shift(from, next - wall));
         }
         let mut wall = self.wall(from) - CLOCK_CHANGE_MAX;
+        let mut best: Option<Timestamp> = None;
         loop {
-            wall = self.cron.find_next_occurrence(&wall, false).ok()?;
-            let fire = self.instant(wall.naive_utc());
-            if fire > from {
-                return Some(fire);
+            wall = match self.cron.find_next_occurrence(&wall, false) {
+                Ok(wall) => wall,
+                Err(_) => return best,
+            };
+            let fires = self.fires(wall.naive_utc());
+            let next = fires.iter().flatten().copied().filter(|fire| *fire > from).min();
+            best = [best, next].into_iter().flatten().min();
+            // A later wall time may come earlier while the clocks are put back, and no longer.
+            let passed = wall - self.wall(from) > CLOCK_CHANGE_MAX;
+            if best.is_some_and(|best| passed || !self.may_precede(wall, best)) {
+                return best;
             }
         }
     }
@@ -65,17 +81,57 @@ impl CronSchedule {
     /// The last fire before `from`.
     pub fn previous(&self, from: Timestamp) -> Option<Timestamp> {
         if self.every_hour {
+            let from =
+                Timestamp::from_micros((from.micros() + SECOND - 1).div_euclid(SECOND) * SECOND);
             let wall = self.wall(from);
             let previous = self.cron.find_previous_occurrence(&wall, false).ok()?;
             return Some(shift(from, previous - wall));
         }
         let mut wall = self.wall(from) + CLOCK_CHANGE_MAX;
+        let mut best: Option<Timestamp> = None;
         loop {
-            wall = self.cron.find_previous_occurrence(&wall, false).ok()?;
-            let fire = self.instant(wall.naive_utc());
-            if fire < from {
-                return Some(fire);
+            wall = match self.cron.find_previous_occurrence(&wall, false) {
+                Ok(wall) => wall,
+                Err(_) => return best,
+            };
+            let fires = self.fires(wall.naive_utc());
+            let previous = fires.iter().flatten().copied().filter(|fire| *fire < from).max();
+            best = best.max(previous);
+            let passed = self.wall(from) - wall > CLOCK_CHANGE_MAX;
+            if best.is_some_and(|best| passed || !self.may_follow(wall, best)) {
+                return best;
             }
+        }
+    }
+
+    /// Whether a wall time after this one can be an earlier instant than `best`.
+    fn may_precede(&self, wall: DateTime<Utc>, best: Timestamp) -> bool {
+        let earliest = self.timezone.from_local_datetime(&wall.naive_utc()).earliest();
+        // One in a gap is moved on, perhaps past those that follow it.
+        earliest.is_none_or(|at| Timestamp::from(at) < best)
+    }
+
+    /// Whether a wall time before this one can be a later instant than `best`.
+    fn may_follow(&self, wall: DateTime<Utc>, best: Timestamp) -> bool {
+        // One in a gap is moved on past those that follow it, by no more than the gap's length.
+        let latest = self.timezone.from_local_datetime(&wall.naive_utc()).latest();
+        latest.is_none_or(|at| Timestamp::from(at + GAP_MAX) > best)
+    }
+
+    /// The instants at which a wall time fires.
+    fn fires(&self, wall: NaiveDateTime) -> [Option<Timestamp>; 2] {
+        let ClockChanges { gap, fold } = self.clock_changes;
+        match self.timezone.from_local_datetime(&wall) {
+            LocalResult::Single(at) => [Some(at.into()), None],
+            LocalResult::Ambiguous(first, second) => match fold {
+                Fold::First => [Some(first.into()), None],
+                Fold::Second => [Some(second.into()), None],
+                Fold::Both => [Some(first.into()), Some(second.into())],
+            },
+            LocalResult::None => match gap {
+                Gap::Shift => [Some(local_instant(self.timezone, wall)), None],
+                Gap::Skip => [None, None],
+            },
         }
     }
 
@@ -92,10 +148,6 @@ impl CronSchedule {
     /// The wall clock at an instant, written as if it were UTC.
     fn wall(&self, at: Timestamp) -> DateTime<Utc> {
         at.to_utc().with_timezone(&self.timezone).naive_local().and_utc()
-    }
-
-    fn instant(&self, wall: NaiveDateTime) -> Timestamp {
-        local_instant(self.timezone, wall)
     }
 }
 
@@ -118,25 +170,6 @@ pub fn local_instant(timezone: Tz, wall: NaiveDateTime) -> Timestamp {
     }
 }
 
-fn expand_preset(expression: &str) -> Result<&str, String> {
-    let expression = expression.trim();
-    Ok(match expression {
-        "@hourly" => "0 * * * *",
-        "@daily" | "@midnight" => "0 0 * * *",
-        "@weekly" => "0 0 * * 0",
-        "@monthly" => "0 0 1 * *",
-        "@quarterly" => "0 0 1 */3 *",
-        "@yearly" | "@annually" => "0 0 1 1 *",
-        preset if preset.starts_with('@') => {
-            return Err(format!(
-                "{preset} is not a preset; there are @hourly, @daily, @midnight, @weekly, @monthly, \
-                 @quarterly, @yearly and @annually"
-            ));
-        }
-        fields => fields,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +179,9 @@ mod tests {
     }
 
     fn check(zone: &str, cron: &str, from: &str, expected: &[&str]) {
-        let schedule = CronSchedule::parse(cron, zone.parse().expect("a zone")).expect("a cron");
+        let schedule =
+            CronSchedule::parse(cron, zone.parse().expect("a zone"), ClockChanges::default())
+                .expect("a cron");
         let mut here = at(from);
         let mut fires = Vec::new();
         for _ in expected {
@@ -218,11 +253,12 @@ mod tests {
     #[test]
     fn a_bad_expression_says_why() {
         let check = |text: &str, expected: &str| {
-            let error = CronSchedule::parse(text, Tz::UTC).expect_err(text);
+            let error =
+                CronSchedule::parse(text, Tz::UTC, ClockChanges::default()).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         };
         check("* * * *", "4 fields");
-        check("0 0 2 * * *", "6 fields");
+        check("0 0 2 * * * * *", "8 fields");
         check("@fortnightly", "not a preset");
         check("61 * * * *", "");
     }

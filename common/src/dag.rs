@@ -3,10 +3,23 @@
 //! The JSON of a [`Dag`] is what is hashed. A field added later must be left out of that JSON while it
 //! has its default, or every Dag that is deployed today would get a new version for nothing.
 
+mod limit;
+mod mapping;
+mod retry;
+mod rule;
+mod schedule;
+
+pub use limit::{Claims, DEFAULT_POOL, WeightRule};
+pub use mapping::{Combine, Expand, INSTANCES_MAX, MapSource, NotExpandable, element, length};
+pub use retry::{RetryPolicy, RetryRule, Then};
+pub use rule::{Fixture, Flow, TriggerRule};
+pub use schedule::{
+    Calendar, ClockChanges, Covers, CronTimes, FirstRun, Fold, Gap, Period, Schedule, When,
+};
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +29,11 @@ use crate::time::Timestamp;
 
 /// The lane of a task that names none.
 pub const DEFAULT_QUEUE: &str = "default";
+/// Airflow's defaults.
+pub const MAX_ACTIVE_RUNS: u32 = 16;
+pub const RETRY_DELAY: Duration = Duration::from_secs(300);
+/// Compose's default.
+pub const STOP_GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dag {
@@ -31,63 +49,35 @@ pub struct Dag {
     pub end_date: Option<Timestamp>,
     pub catchup: bool,
     pub max_active_runs: u32,
+    /// The first task that fails for good ends all others.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fail_fast: bool,
+    /// How many instances may be queued or running, in all runs together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tasks_per_dag: Option<u32>,
+    /// And in one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tasks_per_run: Option<u32>,
+    /// So many failed runs in a row pause the Dag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_consecutive_failed_dag_runs: Option<u32>,
+    /// How long a run may take, from its start.
+    #[serde(default, with = "opt_micros", skip_serializing_if = "Option::is_none")]
+    pub dagrun_timeout: Option<Duration>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Param>,
     pub tasks: Vec<Task>,
 }
 
-/// When runs come due. `cron` is none for a Dag that only people start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schedule {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cron: Option<String>,
-    pub timezone: Tz,
-}
-
-/// A value that a run may be given. `kind` is a JSON Schema type; without a default it is required.
+/// A value that a run may be given; without a default it is required.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Param {
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<ParamType>,
+    /// A JSON Schema that the value must fit.
+    pub schema: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ParamType {
-    String,
-    Integer,
-    Number,
-    Boolean,
-    Array,
-    Object,
-}
-
-impl ParamType {
-    pub fn accepts(self, value: &Value) -> bool {
-        match self {
-            Self::String => value.is_string(),
-            Self::Integer => value.is_i64() || value.is_u64(),
-            Self::Number => value.is_number(),
-            Self::Boolean => value.is_boolean(),
-            Self::Array => value.is_array(),
-            Self::Object => value.is_object(),
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::String => "string",
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Array => "array",
-            Self::Object => "object",
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,31 +85,50 @@ pub struct Task {
     pub id: TaskId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trigger_rule: TriggerRule,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixture: Option<Fixture>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<Expand>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// What the scheduler does itself for a task without a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<Builtin>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     pub queue: QueueName,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub claims: Claims,
     pub retry: RetryPolicy,
+    /// The exit code by which a command says that there is nothing to do.
+    #[serde(default = "skip_exit_code", skip_serializing_if = "is_skip_exit_code")]
+    pub skip_exit_code: i64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub past: Past,
     /// None: it may run for ever.
     #[serde(default, with = "opt_micros", skip_serializing_if = "Option::is_none")]
     pub execution_timeout: Option<Duration>,
+    /// How long an attempt may wait for a worker.
+    #[serde(default, with = "opt_micros", skip_serializing_if = "Option::is_none")]
+    pub queue_timeout: Option<Duration>,
     /// From SIGTERM to SIGKILL.
     #[serde(with = "micros")]
     pub stop_grace_period: Duration,
     pub container: Container,
 }
 
-/// When a failed task is tried again.
+/// A task that no worker runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RetryPolicy {
-    /// How many tries may follow the first.
-    pub retries: u32,
-    #[serde(with = "micros")]
-    pub delay: Duration,
-    /// The delay grows by this factor with every try; 1 keeps it as it is.
-    pub backoff: f64,
-    #[serde(default, with = "opt_micros", skip_serializing_if = "Option::is_none")]
-    pub max_delay: Option<Duration>,
+#[serde(rename_all = "snake_case")]
+pub enum Builtin {
+    /// It succeeds at once: it only joins or parts the ways of others.
+    Empty,
+    /// It cuts off what is directly below it in every run but the latest of the schedule.
+    LatestOnly,
 }
 
 /// How the task's container is made. The process executor uses `working_dir` alone.
@@ -144,6 +153,30 @@ pub struct Container {
     pub pids: Option<u64>,
 }
 
+/// The exit code that means "skipped" unless a task says otherwise. Airflow's.
+pub const SKIP_EXIT_CODE: i64 = 99;
+
+fn skip_exit_code() -> i64 {
+    SKIP_EXIT_CODE
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The signature is serde's.
+fn is_skip_exit_code(code: &i64) -> bool {
+    *code == SKIP_EXIT_CODE
+}
+
+/// Whether a task waits for the Dag's previous run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Past {
+    #[default]
+    None,
+    /// For its own instance there to succeed or be skipped.
+    OwnInstance,
+    /// And for those directly below it.
+    AndDownstream,
+}
+
 /// Compose's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,7 +187,55 @@ pub enum PullPolicy {
     Missing,
 }
 
+impl Task {
+    /// A task with Airflow's defaults that does nothing and depends on nothing.
+    pub fn new(id: TaskId) -> Self {
+        Self {
+            id,
+            depends_on: Vec::new(),
+            trigger_rule: TriggerRule::default(),
+            flow: None,
+            fixture: None,
+            expand: None,
+            command: Vec::new(),
+            builtin: None,
+            environment: BTreeMap::new(),
+            queue: QueueName::new(DEFAULT_QUEUE).expect("a name"),
+            claims: Claims::default(),
+            retry: RetryPolicy::default(),
+            skip_exit_code: SKIP_EXIT_CODE,
+            past: Past::None,
+            execution_timeout: None,
+            queue_timeout: None,
+            stop_grace_period: STOP_GRACE_PERIOD,
+            container: Container::default(),
+        }
+    }
+}
+
 impl Dag {
+    /// A Dag of these tasks that only people start.
+    pub fn new(dag_id: DagId, mut tasks: Vec<Task>) -> Self {
+        tasks.sort_by(|a, b| a.id.cmp(&b.id));
+        Self {
+            dag_id,
+            description: String::new(),
+            team: None,
+            schedule: Schedule::default(),
+            start_date: None,
+            end_date: None,
+            catchup: false,
+            max_active_runs: MAX_ACTIVE_RUNS,
+            fail_fast: false,
+            max_active_tasks_per_dag: None,
+            max_active_tasks_per_run: None,
+            max_consecutive_failed_dag_runs: None,
+            dagrun_timeout: None,
+            params: BTreeMap::new(),
+            tasks,
+        }
+    }
+
     /// The version that this content is. Equal content has an equal id, wherever it is computed.
     pub fn version(&self) -> VersionId {
         let hash = Sha256::digest(self.canonical_json().as_bytes());
@@ -165,6 +246,15 @@ impl Dag {
     pub fn canonical_json(&self) -> String {
         serde_json::to_string(self).expect("a Dag holds only maps with text keys")
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The signature is serde's.
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Durations are whole microseconds in canonical JSON.

@@ -1,9 +1,10 @@
 //! What follows from an event: the core's output. What a decision *does* is defined once, in
-//! [`crate::run::RunSnapshot::apply`].
+//! [`crate::snapshot::RunSnapshot::apply`].
 
 use crate::event::InstanceIndex;
-use crate::id::WorkerName;
+use crate::id::{TaskId, WorkerName};
 use crate::outcome::{Failure, Outputs};
+use crate::plan::TaskIndex;
 use crate::state::{RunState, TaskState};
 use crate::time::Timestamp;
 
@@ -15,6 +16,17 @@ pub enum Decision {
     FinishRun {
         state: RunState,
         at: Timestamp,
+    },
+    /// The mapped task has so many instances, at least one.
+    Expand {
+        task: TaskIndex,
+        instances: u32,
+    },
+    /// The instance's end has decided that these tasks directly below it do not run. It comes after
+    /// the instance's end and before theirs.
+    Exclude {
+        instance: InstanceIndex,
+        tasks: Vec<TaskId>,
     },
     /// The instance may run.
     Schedule {

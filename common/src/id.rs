@@ -112,6 +112,10 @@ name!(
     QueueName
 );
 name!(
+    /// Shared capacity, in slots.
+    PoolName
+);
+name!(
     /// A worker, by the name it keeps across restarts.
     WorkerName
 );

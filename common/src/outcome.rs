@@ -7,54 +7,44 @@ use serde_json::{Map, Value};
 
 use crate::id::{AttemptKey, WorkerName};
 use crate::time::Timestamp;
+use crate::words::words;
 
-/// Why an attempt failed. Retry policy, alerts and people read the class; the words are for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// The command ended with a code other than 0.
-    Exit,
-    /// A signal ended the command that Towpath did not send.
-    Signal,
-    /// The kernel ended it at its memory limit.
-    Oom,
-    /// It ran longer than `execution_timeout`.
-    Timeout,
-    /// The image could not be had.
-    ImagePull,
-    /// The command could not be started: no such program, a bad user, a refused container.
-    Launch,
-    /// The command or the environment could not be rendered.
-    Template,
-    /// What it wrote to `$TOWPATH_OUTPUT` could not be read, or was too large.
-    Output,
-    /// A person cancelled the run.
-    Cancelled,
-    /// Its worker was lost, or lost the container.
-    WorkerLost,
-}
+words!(
+    /// Why an attempt failed. Retry policy, alerts and people read the class; the words are for people.
+    FailureClass {
+        /// The command ended with a code other than 0.
+        Exit = "exit",
+        /// A signal ended the command that Towpath did not send.
+        Signal = "signal",
+        /// The kernel ended it at its memory limit.
+        Oom = "oom",
+        /// It ran longer than `execution_timeout`.
+        Timeout = "timeout",
+        /// The image could not be had.
+        ImagePull = "image_pull",
+        /// The command could not be started: no such program, a bad user, a refused container.
+        Launch = "launch",
+        /// The command or the environment could not be rendered.
+        Template = "template",
+        /// What it wrote to `$TOWPATH_OUTPUT` could not be read, or was too large.
+        Output = "output",
+        /// What it is to be expanded over is no list.
+        Expand = "expand",
+        /// No worker took it within its `queue_timeout`.
+        QueueTimeout = "queue_timeout",
+        /// The run took longer than its `dagrun_timeout`.
+        RunTimeout = "run_timeout",
+        /// A person cancelled the run, or it was ended with others.
+        Cancelled = "cancelled",
+        /// Its worker was lost, or lost the container.
+        WorkerLost = "worker_lost",
+    }
+);
 
 impl FailureClass {
     /// The platform failed and not the task: such a failure never uses up the task's own `retries`.
     pub fn is_infrastructure(self) -> bool {
         self == Self::WorkerLost
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::Oom => "oom",
-            Self::Timeout => "timeout",
-            Self::ImagePull => "image_pull",
-            Self::Launch => "launch",
-            Self::Template => "template",
-            Self::Output => "output",
-            Self::Cancelled => "cancelled",
-            Self::WorkerLost => "worker_lost",
-        })
     }
 }
 
@@ -64,11 +54,14 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
     pub message: String,
+    /// The numbers of the task's retry rules whose log pattern the end of the log matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log_matches: Vec<u32>,
 }
 
 impl Failure {
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self { class, exit_code: None, message: message.into() }
+        Self { class, exit_code: None, message: message.into(), log_matches: Vec::new() }
     }
 }
 
@@ -84,7 +77,11 @@ pub type Outputs = Map<String, Value>;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    Success { outputs: Outputs },
+    Success {
+        outputs: Outputs,
+    },
+    /// The task says that there is nothing to do.
+    Skipped,
     Failed(Failure),
 }
 

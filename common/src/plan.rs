@@ -1,9 +1,9 @@
-//! A Dag version made ready to be walked: tasks by number, edges both ways. All runs of a version
-//! share one plan.
+//! A Dag version made ready to be walked: tasks by number, edges both ways, and what else follows from
+//! the graph alone. All runs of a version share one plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dag::{Dag, Task};
+use crate::dag::{Dag, Fixture, Task};
 use crate::id::{TaskId, VersionId};
 
 /// The number of a task in its plan: its place in `Dag::tasks`.
@@ -16,6 +16,18 @@ pub struct Plan {
     by_id: BTreeMap<TaskId, TaskIndex>,
     downstream: Adjacency,
     upstream: Adjacency,
+    /// The numbers of all tasks; each is the slice of its one instance while it is not expanded.
+    numbers: Vec<TaskIndex>,
+    /// The setups that a task waits for although they are not directly above it.
+    setups: BTreeMap<TaskIndex, Vec<TaskIndex>>,
+    /// And the tasks that wait so for a setup.
+    set_up: BTreeMap<TaskIndex, Vec<TaskIndex>>,
+    /// The outputs of a task that others are expanded over.
+    map_keys: BTreeMap<TaskIndex, BTreeSet<String>>,
+    /// The tasks that are expanded over an output of a task.
+    expanded_over: BTreeMap<TaskIndex, Vec<TaskIndex>>,
+    /// The leaves that decide how a run ends.
+    deciding: Vec<TaskIndex>,
 }
 
 /// Edges in compressed rows: those of task `i` are `edges[offsets[i]..offsets[i + 1]]`.
@@ -72,13 +84,99 @@ impl Plan {
             }
         }
         let count = dag.tasks.len();
-        Ok(Self {
+        let mut plan = Self {
             version: dag.version(),
             downstream: Adjacency::new(count, pairs.iter().copied()),
             upstream: Adjacency::new(count, pairs.iter().map(|(from, to)| (*to, *from))),
+            numbers: (0..).take(count).collect(),
             by_id,
             dag,
-        })
+            setups: BTreeMap::new(),
+            set_up: BTreeMap::new(),
+            map_keys: BTreeMap::new(),
+            expanded_over: BTreeMap::new(),
+            deciding: Vec::new(),
+        };
+        plan.find_setups();
+        plan.find_map_sources()?;
+        plan.deciding = plan.find_deciding();
+        Ok(plan)
+    }
+
+    /// A setup that is above but not directly above a task counts if it has no teardown, or if one of
+    /// its teardowns is below the task.
+    fn find_setups(&mut self) {
+        let setups = self.numbers.iter().copied().filter(|task| self.is_setup(*task));
+        let mut found = Vec::new();
+        for setup in setups {
+            let direct = self.downstream(setup);
+            let teardowns: Vec<TaskIndex> =
+                direct.iter().copied().filter(|task| self.is_teardown(*task)).collect();
+            let torn_down: BTreeSet<TaskIndex> = teardowns
+                .iter()
+                .flat_map(|teardown| self.reach(*teardown, Self::upstream))
+                .collect();
+            let below = self.reach(setup, Self::downstream).into_iter();
+            found.extend(
+                below
+                    .filter(|task| !direct.contains(task) && !self.is_teardown(*task))
+                    .filter(|task| teardowns.is_empty() || torn_down.contains(task))
+                    .map(|task| (setup, task)),
+            );
+        }
+        for (setup, task) in found {
+            self.setups.entry(task).or_default().push(setup);
+            self.set_up.entry(setup).or_default().push(task);
+        }
+    }
+
+    fn find_map_sources(&mut self) -> Result<(), MissingTask> {
+        for (index, task) in (0..).zip(&self.dag.tasks) {
+            for (source, key) in task.expand.iter().flat_map(|expand| expand.tasks()) {
+                let from = *self.by_id.get(source).ok_or_else(|| MissingTask {
+                    task: task.id.clone(),
+                    missing: source.clone(),
+                })?;
+                self.map_keys.entry(from).or_default().insert(key.to_owned());
+                self.expanded_over.entry(from).or_default().push(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// A teardown whose failure is not to fail the run decides nothing, and a task that has only such
+    /// teardowns below it is a leaf. If there is nothing but teardowns, the plain leaves decide.
+    fn find_deciding(&self) -> Vec<TaskIndex> {
+        let quiet = |task: TaskIndex| {
+            let fixture = self.task(task).fixture;
+            fixture == Some(Fixture::Teardown { on_failure_fail_dagrun: false })
+        };
+        let deciding = self.numbers.iter().copied().filter(|task| {
+            !quiet(*task) && self.downstream(*task).iter().all(|below| quiet(*below))
+        });
+        let deciding: Vec<TaskIndex> = deciding.collect();
+        if deciding.is_empty() {
+            return self.numbers.iter().copied().filter(|task| self.is_leaf(*task)).collect();
+        }
+        deciding
+    }
+
+    /// All that can be come to from a task, without the task, in the order of the numbers.
+    fn reach<'a>(
+        &'a self,
+        from: TaskIndex,
+        next: impl Fn(&'a Self, TaskIndex) -> &'a [TaskIndex],
+    ) -> Vec<TaskIndex> {
+        let mut seen = vec![false; self.len()];
+        let mut open = vec![from];
+        while let Some(here) = open.pop() {
+            for there in next(self, here) {
+                if !std::mem::replace(&mut seen[*there as usize], true) {
+                    open.push(*there);
+                }
+            }
+        }
+        self.numbers.iter().copied().filter(|task| seen[*task as usize]).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -106,18 +204,62 @@ impl Plan {
     }
 
     /// All tasks above this one, near and far, in the order of their numbers.
-    pub fn above(&self, task: &TaskId) -> Vec<TaskId> {
-        let mut seen = vec![false; self.len()];
-        let mut open: Vec<TaskIndex> = self.index_of(task.as_str()).into_iter().collect();
-        while let Some(here) = open.pop() {
-            for upstream in self.upstream(here) {
-                if !std::mem::replace(&mut seen[*upstream as usize], true) {
-                    open.push(*upstream);
-                }
-            }
-        }
-        let above = self.dag.tasks.iter().zip(seen).filter(|(_, seen)| *seen);
-        above.map(|(task, _)| task.id.clone()).collect()
+    pub fn above(&self, task: TaskIndex) -> Vec<TaskIndex> {
+        self.reach(task, Self::upstream)
+    }
+
+    /// All tasks below this one, near and far.
+    pub fn below(&self, task: TaskIndex) -> Vec<TaskIndex> {
+        self.reach(task, Self::downstream)
+    }
+
+    pub fn is_setup(&self, task: TaskIndex) -> bool {
+        Fixture::is_setup(self.task(task).fixture)
+    }
+
+    pub fn is_teardown(&self, task: TaskIndex) -> bool {
+        Fixture::is_teardown(self.task(task).fixture)
+    }
+
+    /// The setups that a task waits for although they are not directly above it.
+    pub fn indirect_setups(&self, task: TaskIndex) -> &[TaskIndex] {
+        self.setups.get(&task).map_or(&[], Vec::as_slice)
+    }
+
+    /// The tasks that look at a task's end: those directly below, those that need what it sets up, and
+    /// those that are expanded over its outputs.
+    pub fn onlookers(&self, task: TaskIndex) -> impl Iterator<Item = TaskIndex> {
+        let far = self.set_up.get(&task).into_iter().chain(self.expanded_over.get(&task));
+        self.downstream(task).iter().copied().chain(far.flatten().copied())
+    }
+
+    /// The outputs of a task that others are expanded over.
+    pub fn map_keys(&self, task: TaskIndex) -> Option<&BTreeSet<String>> {
+        self.map_keys.get(&task)
+    }
+
+    /// The tasks that others are expanded over.
+    pub fn map_sources(&self) -> Vec<TaskId> {
+        self.map_keys.keys().map(|task| self.task(*task).id.clone()).collect()
+    }
+
+    /// Whether two tasks are in the same mapped group: each instance sees the other's of its own index.
+    pub fn same_group(&self, one: TaskIndex, other: TaskIndex) -> bool {
+        self.map_group(one).is_some_and(|group| self.map_group(other) == Some(group))
+    }
+
+    pub fn map_group(&self, task: TaskIndex) -> Option<&str> {
+        self.task(task).expand.as_ref()?.group.as_deref()
+    }
+
+    /// The leaves that decide how a run ends.
+    pub fn deciding(&self) -> &[TaskIndex] {
+        &self.deciding
+    }
+
+    /// The task's number as the one index of its instances.
+    pub fn own_index(&self, task: TaskIndex) -> &[TaskIndex] {
+        std::slice::from_ref(&self.numbers[task as usize])
     }
 
     pub fn is_leaf(&self, task: TaskIndex) -> bool {

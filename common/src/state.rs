@@ -1,50 +1,13 @@
 //! The states of a task instance and of a run, and the tables that say which follows which.
 //!
-//! The tables are the whole truth: [`crate::run::RunSnapshot::apply`] asserts them, a test walks every
+//! The tables are the whole truth: [`crate::snapshot::RunSnapshot::apply`] asserts them, a test walks every
 //! pair, and `docs/STATES.md` is rendered from them.
 
 use std::fmt::Write as _;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::words::words;
 
-macro_rules! states {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $type {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+
-        }
-
-        impl $type {
-            pub const ALL: &[$type] = &[$($type::$variant),+];
-
-            pub const fn as_str(self) -> &'static str {
-                match self { $($type::$variant => $text),+ }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                Self::ALL
-                    .iter()
-                    .copied()
-                    .find(|state| state.as_str() == text)
-                    .ok_or_else(|| format!("{text:?} is not a {}", stringify!($type)))
-            }
-        }
-    };
-}
-
-states!(
+words!(
     /// Where a task instance stands. Airflow's states, with its null as [`TaskState::None`].
     TaskState {
         /// Its trigger rule does not hold yet.
@@ -71,7 +34,7 @@ states!(
     }
 );
 
-states!(
+words!(
     /// Where a run stands.
     RunState {
         /// Created; waits for a place under `max_active_runs`.
@@ -87,19 +50,19 @@ use TaskState::{
     UpForRetry, UpstreamFailed,
 };
 
-/// Each state with those that may follow it. Terminal states have no successor: only a person's
-/// command takes an instance out of one.
+/// Each state with those that may follow it. Only a person's command takes an instance out of a terminal
+/// state, but for one: what failed with something above it may still be skipped by a branch.
 pub const TASK_TRANSITIONS: &[(TaskState, &[TaskState])] = &[
-    (None, &[Scheduled, UpstreamFailed, Skipped, Removed]),
-    (Scheduled, &[Queued, Skipped, Removed]),
+    (None, &[Scheduled, Failed, UpstreamFailed, Skipped, Removed]),
+    (Scheduled, &[Queued, Deferred, Success, Failed, Skipped, Removed]),
     (Queued, &[Running, UpForRetry, Failed, Skipped, Removed]),
     (Running, &[Success, Failed, Skipped, UpForRetry, UpForReschedule, Deferred, Removed]),
-    (Deferred, &[Scheduled, Failed, Skipped, Removed]),
+    (Deferred, &[Scheduled, Success, Failed, UpForRetry, Skipped, Removed]),
     (UpForRetry, &[Scheduled, Skipped, Removed]),
     (UpForReschedule, &[Scheduled, Failed, Skipped, Removed]),
     (Success, &[]),
     (Failed, &[]),
-    (UpstreamFailed, &[]),
+    (UpstreamFailed, &[Skipped]),
     (Skipped, &[]),
     (Removed, &[]),
 ];
@@ -122,7 +85,7 @@ impl TaskState {
     }
 
     pub fn is_terminal(self) -> bool {
-        row(TASK_TRANSITIONS, self).is_empty()
+        matches!(self, Success | Failed | UpstreamFailed | Skipped | Removed)
     }
 
     /// Somebody may be working on it: an attempt is out.
@@ -144,8 +107,8 @@ impl RunState {
 /// `docs/STATES.md`, whole.
 pub fn render_states() -> String {
     let mut page = String::from(
-        "# States\n\nRendered from `common/src/state.rs` by `make states`; a test compares the two.\n\
-         A state with no successor is terminal.\n",
+        "# States\n\nRendered from `common/src/state.rs` by `make docs`; a test compares the two.\n\
+         The terminal states of an instance are success, failed, upstream_failed, skipped and removed.\n",
     );
     render_table(&mut page, "Task instance", TASK_TRANSITIONS);
     render_table(&mut page, "Run", RUN_TRANSITIONS);

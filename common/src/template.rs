@@ -47,6 +47,8 @@ pub struct Facts<'a> {
     pub attempt: &'a AttemptKey,
     pub outputs: &'a BTreeMap<TaskId, Outputs>,
     pub variables: &'a Arc<Variables>,
+    /// The elements that a mapped instance has, by name.
+    pub map: Option<&'a BTreeMap<String, serde_json::Value>>,
 }
 
 /// Renders the templates of one attempt.
@@ -86,6 +88,8 @@ pub struct Known<'a> {
     pub params: &'a BTreeSet<&'a str>,
     /// The tasks whose outputs this task can see: those above it.
     pub above: &'a BTreeSet<&'a str>,
+    /// The names that the task is expanded over.
+    pub map: Option<&'a BTreeSet<&'a str>>,
 }
 
 /// Checks a template without rendering it. The error says what is wrong and what would be right.
@@ -116,6 +120,7 @@ fn check_name(path: &str, known: &Known<'_>) -> Result<(), String> {
             "{task:?} is not above this task, so its outputs cannot be used here; above it are {}",
             list(known.above.iter().copied())
         )),
+        ("map", name) => check_map(name, known.map),
         ("params" | "outputs", _) => Ok(()),
         ("var", None | Some("value")) => Ok(()),
         ("var", Some(other)) => Err(format!("`var.{other}` is undefined; write `var.value.NAME`")),
@@ -124,6 +129,17 @@ fn check_name(path: &str, known: &Known<'_>) -> Result<(), String> {
             "the variable {name:?} is undefined; there are params, outputs, var, {}",
             NAMES.join(", ")
         )),
+    }
+}
+
+fn check_map(name: Option<&str>, map: Option<&BTreeSet<&str>>) -> Result<(), String> {
+    match (map, name) {
+        (None, _) => Err("`map` is undefined: the task is not expanded over anything".to_owned()),
+        (Some(names), Some(name)) if !names.contains(name) => Err(format!(
+            "the task is not expanded over {name:?}; it is over {}",
+            list(names.iter().copied())
+        )),
+        (Some(_), _) => Ok(()),
     }
 }
 
@@ -168,7 +184,7 @@ const DATE_FORMATS: &[(&str, &str)] = &[
 ];
 
 fn context(facts: &Facts<'_>) -> Value {
-    let Facts { dag, run, attempt, outputs, variables } = facts;
+    let Facts { dag, run, attempt, outputs, variables, map } = facts;
     let logical_date = DateTimeValue::utc(run.logical_date);
     let mut names: BTreeMap<&str, Value> = DATE_FORMATS
         .iter()
@@ -222,6 +238,7 @@ fn context(facts: &Facts<'_>) -> Value {
             )]),
         ),
     ]);
+    names.extend(map.map(|map| ("map", Value::from(Serde(map)))));
     Value::from_pairs(names)
 }
 
@@ -313,24 +330,12 @@ impl Object for VariableValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dag::Schedule;
     use crate::id::{DagId, RunKey, VersionId};
     use crate::run::{DataInterval, RunType};
     use crate::state::RunState;
 
     fn render(template: &str) -> Result<String, String> {
-        let dag = Dag {
-            dag_id: DagId::new("flights").expect("a name"),
-            description: String::new(),
-            team: None,
-            schedule: Schedule { cron: None, timezone: Tz::UTC },
-            start_date: None,
-            end_date: None,
-            catchup: false,
-            max_active_runs: 1,
-            params: BTreeMap::new(),
-            tasks: Vec::new(),
-        };
+        let dag = Dag::new(DagId::new("flights").expect("a name"), Vec::new());
         let at = Timestamp::from_micros(1_514_764_800_000_000);
         let run = DagRun {
             key: RunKey(uuid::Uuid::nil()),
@@ -357,6 +362,7 @@ mod tests {
             attempt: &attempt,
             outputs: &outputs,
             variables: &variables,
+            map: None,
         })
         .render(template)
     }
@@ -390,7 +396,7 @@ mod tests {
     #[test]
     fn a_template_is_checked_before_anything_runs() {
         let (params, above) = (BTreeSet::from(["carrier"]), BTreeSet::from(["extract"]));
-        let known = Known { params: &params, above: &above };
+        let known = Known { params: &params, above: &above, map: None };
         for fine in [
             "{{ ds }}",
             "{{ params.carrier }}",

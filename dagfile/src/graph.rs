@@ -1,48 +1,21 @@
-//! The shape of the graph: every dependency is there, and nothing waits for itself.
+//! The shape of the graph: nothing waits for itself.
 
 use std::collections::BTreeMap;
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use serde_saphyr::Spanned;
 
-use crate::authored::AuthoredTask;
 use crate::diagnostic::Diagnostic;
-use crate::suggest::hint;
-
-type Tasks = BTreeMap<String, Spanned<AuthoredTask>>;
-
-pub fn check(tasks: &Tasks) -> Vec<Diagnostic> {
-    let missing = missing_dependencies(tasks);
-    if missing.is_empty() { cycles(tasks) } else { missing }
-}
-
-fn missing_dependencies(tasks: &Tasks) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for (name, task) in tasks {
-        for dependency in &task.value.depends_on {
-            let wanted = &dependency.value;
-            if !tasks.contains_key(wanted) {
-                let others = tasks.keys().filter(|other| *other != name).map(String::as_str);
-                let message = format!(
-                    "task {name:?} depends on {wanted:?}, which is not there{}",
-                    hint(wanted, others)
-                );
-                found.push(Diagnostic::at(dependency.referenced, message));
-            }
-        }
-    }
-    found
-}
+use crate::layout::LaidTask;
 
 /// One diagnostic for each knot of tasks that wait for one another, with one way around it.
-fn cycles(tasks: &Tasks) -> Vec<Diagnostic> {
+pub fn cycles(tasks: &[LaidTask<'_>]) -> Vec<Diagnostic> {
     let mut graph = DiGraph::<&str, ()>::new();
     let nodes: BTreeMap<&str, NodeIndex> =
-        tasks.keys().map(|name| (name.as_str(), graph.add_node(name))).collect();
-    for (name, task) in tasks {
-        for dependency in &task.value.depends_on {
-            graph.add_edge(nodes[dependency.value.as_str()], nodes[name.as_str()], ());
+        tasks.iter().map(|task| (task.name.as_str(), graph.add_node(task.name.as_str()))).collect();
+    for task in tasks {
+        for above in &task.above {
+            graph.add_edge(nodes[above.as_str()], nodes[task.name.as_str()], ());
         }
     }
     let knots = tarjan_scc(&graph)
@@ -53,14 +26,17 @@ fn cycles(tasks: &Tasks) -> Vec<Diagnostic> {
     found
 }
 
-fn describe(tasks: &Tasks, graph: &DiGraph<&str, ()>, knot: &[NodeIndex]) -> Diagnostic {
+fn describe(tasks: &[LaidTask<'_>], graph: &DiGraph<&str, ()>, knot: &[NodeIndex]) -> Diagnostic {
     let first = knot.iter().copied().min_by_key(|node| graph[*node]).expect("a knot has tasks");
     let around: Vec<&str> =
         way_around(graph, knot, first).iter().map(|node| graph[*node]).collect();
     let message = format!("the tasks wait for one another in a cycle: {}", around.join(" → "));
-    Diagnostic::at(tasks[graph[first]].referenced, message)
+    let place = tasks.binary_search_by(|task| task.name.as_str().cmp(graph[first]));
+    match place {
+        Ok(place) => Diagnostic::at(tasks[place].task.referenced, message),
+        Err(_) => Diagnostic::of_file(message),
+    }
 }
-
 /// The shortest way from a task of the knot back to itself.
 fn way_around(graph: &DiGraph<&str, ()>, knot: &[NodeIndex], first: NodeIndex) -> Vec<NodeIndex> {
     let mut came_from: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();

@@ -8,6 +8,7 @@ mod authored;
 mod compile;
 mod diagnostic;
 mod graph;
+mod layout;
 mod quantity;
 mod suggest;
 mod yaml;

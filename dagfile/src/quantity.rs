@@ -32,6 +32,28 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(total).map_err(|_| wrong())
 }
 
+/// A step of a schedule: a duration, or months and years: `1mo`, `3mo`, `1y`.
+pub fn step(text: &str) -> Result<(u32, Duration), String> {
+    let months = |number: &str, each: u32| {
+        let count: u32 = number.trim().parse().ok()?;
+        count.checked_mul(each).filter(|months| *months > 0)
+    };
+    let calendar = match (text.strip_suffix("mo"), text.strip_suffix('y')) {
+        (Some(number), _) => Some(months(number, 1)),
+        (None, Some(number)) => Some(months(number, 12)),
+        (None, None) => None,
+    };
+    let wrong = || format!("{text:?} is not a step; write one like 15m, 36h, 7d, 1mo or 1y");
+    match calendar {
+        Some(Some(months)) => Ok((months, Duration::ZERO)),
+        Some(None) => Err(wrong()),
+        None => match duration(text) {
+            Ok(step) if step > Duration::ZERO => Ok((0, step)),
+            _ => Err(wrong()),
+        },
+    }
+}
+
 /// `512Mi`, `2Gi`, `1500M`, or a number of bytes.
 pub fn memory(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is not an amount of memory; write one like 512Mi or 2Gi");
@@ -84,6 +106,14 @@ mod tests {
         for wrong in ["", "x", "5 weeks", "-1s", "-5", "m5", "5x"] {
             assert_eq!(millis(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn steps() {
+        assert_eq!(step("1y"), Ok((12, Duration::ZERO)));
+        assert_eq!(step("3mo"), Ok((3, Duration::ZERO)));
+        assert_eq!(step("15m"), Ok((0, Duration::from_secs(900))));
+        assert!(step("0s").is_err() && step("mo").is_err() && step("often").is_err());
     }
 
     #[test]

@@ -8,11 +8,10 @@ use towpath_common::command::{Command, InboxBody, InboxItem};
 use towpath_common::id::{DagId, RunKey, WorkerName};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{BusEvent, Commit, StoreError, Subscription};
-use towpath_common::run::{DagRun, RunType};
+use towpath_common::run::{DagRun, DataInterval, RunType};
 use towpath_common::state::RunState;
 use towpath_common::time::Timestamp;
 
-use crate::core::timetable;
 use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
 use crate::leader::Term;
@@ -321,26 +320,31 @@ impl<'a> Cycle<'a> {
 
     async fn expire_timers(&mut self) -> Result<(), Stop> {
         let now = self.services.clock.now();
-        for (dag_id, fire) in self.world.expire_timers(now, &mut self.draft) {
-            self.world.note_fired(&dag_id, fire, now, &mut self.draft);
-            if let Some(run) = self.scheduled_run(&dag_id, fire, now) {
+        for (dag_id, interval) in self.world.expire_timers(now, &mut self.draft) {
+            if let Some(run) = self.scheduled_run(&dag_id, interval, now) {
                 self.create_run(run).await?;
             }
+            self.world.note_fired(&dag_id, interval, now, &mut self.draft);
         }
         Ok(())
     }
 
-    fn scheduled_run(&self, dag_id: &DagId, fire: Timestamp, now: Timestamp) -> Option<DagRun> {
+    fn scheduled_run(
+        &self,
+        dag_id: &DagId,
+        data_interval: DataInterval,
+        now: Timestamp,
+    ) -> Option<DagRun> {
         let plan = &self.world.dag(dag_id)?.plan;
         let defaults = plan.dag.params.iter();
         Some(DagRun {
             key: RunKey(self.services.ids.uuid()),
             dag_id: dag_id.clone(),
-            run_id: RunType::Scheduled.run_id(fire),
+            run_id: RunType::Scheduled.run_id(data_interval.start),
             run_type: RunType::Scheduled,
             version: plan.version.clone(),
-            logical_date: fire,
-            data_interval: timetable::data_interval(fire),
+            logical_date: data_interval.start,
+            data_interval,
             params: defaults.filter_map(|(k, p)| Some((k.clone(), p.default.clone()?))).collect(),
             state: RunState::Queued,
             queued_at: now,

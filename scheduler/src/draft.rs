@@ -6,8 +6,7 @@ use towpath_common::event::InstanceIndex;
 use towpath_common::id::{AttemptKey, DagId, RunKey};
 use towpath_common::message::Dispatch;
 use towpath_common::port::{Commit, XCom};
-use towpath_common::run::{DagRun, InstanceRecord};
-use towpath_common::time::Timestamp;
+use towpath_common::run::{DagRun, DataInterval, InstanceRecord};
 
 /// Instances are named, not copied: however often one changes in a pass, it is written once, as it
 /// stands at the end.
@@ -18,7 +17,7 @@ pub struct Draft {
     pub instances: BTreeSet<(RunKey, InstanceIndex)>,
     pub ended_attempts: Vec<InstanceRecord>,
     pub xcoms: Vec<XCom>,
-    pub fired: Vec<(DagId, Timestamp)>,
+    pub fired: Vec<(DagId, DataInterval)>,
     pub paused: Vec<(DagId, bool)>,
     pub consumed: Vec<String>,
     /// To publish when the commit is done.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use towpath_common::id::{DagId, VersionId};
 use towpath_common::plan::Plan;
 use towpath_common::port::StoreError;
+use towpath_common::run::DagRun;
+use towpath_common::snapshot::RunSnapshot;
 
 use crate::draft::Draft;
 use crate::world::World;
@@ -23,12 +25,27 @@ pub async fn load(
             tracing::error!(run = %run.key, version = %run.version, "its version is gone; the run is left alone");
             continue;
         };
-        let records = services.store.instances(run.key).await?;
-        world.restore(run, plan, &records);
+        world.restore(snapshot(services, run, plan).await?);
     }
     let mut draft = Draft::default();
     world.settle_all(services.clock.now(), &mut draft);
     Ok((world, draft))
+}
+
+/// The run as the store has it.
+async fn snapshot(
+    services: &Services,
+    run: DagRun,
+    plan: Arc<Plan>,
+) -> Result<RunSnapshot, StoreError> {
+    let records = services.store.instances(run.key).await?;
+    let sources = plan.map_sources();
+    let outputs = match sources.as_slice() {
+        [] => Vec::new(),
+        sources => services.store.outputs(run.key, sources).await?,
+    };
+    let outputs = outputs.iter().map(|xcom| (xcom.task.as_str(), xcom.map_index, &xcom.outputs));
+    Ok(RunSnapshot::new(run, plan, &records, outputs))
 }
 
 /// Reads a Dag's record and version again.

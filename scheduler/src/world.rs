@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use towpath_common::cron::CronSchedule;
 use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
 use towpath_common::id::{AttemptKey, DagId, QueueName, RunKey, VersionId, WorkerName};
@@ -12,12 +11,13 @@ use towpath_common::message::Dispatch;
 use towpath_common::outcome::Report;
 use towpath_common::plan::Plan;
 use towpath_common::port::{DagRecord, XCom};
-use towpath_common::run::{DagRun, InstanceRecord, RunSnapshot};
+use towpath_common::run::{DagRun, DataInterval};
+use towpath_common::snapshot::RunSnapshot;
 use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
 
 use crate::core::admission::{Candidate, Lanes};
-use crate::core::timetable::{Bounds, next_fire};
+use crate::core::timetable::{Bounds, Timetable};
 use crate::core::{Rules, Stale, advance, settle};
 use crate::draft::Draft;
 
@@ -28,8 +28,9 @@ type Place = (RunKey, InstanceIndex);
 pub struct DeployedDag {
     pub record: DagRecord,
     pub plan: Arc<Plan>,
-    cron: Option<CronSchedule>,
-    next_fire: Option<Timestamp>,
+    timetable: Option<Timetable>,
+    /// What the next scheduled run covers; it fires at the end.
+    next: Option<DataInterval>,
 }
 
 /// The live runs of a Dag: those that are under way, and those that wait for a place, in order.
@@ -37,6 +38,12 @@ pub struct DeployedDag {
 struct RunsOfDag {
     running: BTreeSet<RunKey>,
     queued: BTreeSet<(Timestamp, RunKey)>,
+}
+
+impl RunsOfDag {
+    fn len(&self) -> usize {
+        self.running.len() + self.queued.len()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,36 +99,38 @@ impl World {
         if let Some(old) = self.dags.remove(&dag_id) {
             self.forget_fire(&dag_id, &old);
         }
-        let schedule = &plan.dag.schedule;
-        let cron = schedule.cron.as_deref().and_then(|expression| {
-            // It was checked when it was deployed; a newer program may have known more.
-            CronSchedule::parse(expression, schedule.timezone)
-                .inspect_err(|error| tracing::error!(%dag_id, %error, "its schedule is ignored"))
-                .ok()
-        });
-        let mut dag = DeployedDag { record, plan, cron, next_fire: None };
-        self.plan_fire(&mut dag, now);
-        self.dags.insert(dag_id, dag);
+        // It was checked when it was deployed; a newer program may have known more.
+        let timetable = Timetable::new(&plan.dag.schedule)
+            .inspect_err(|error| tracing::error!(%dag_id, %error, "its schedule is ignored"))
+            .ok();
+        let dag = DeployedDag { record, plan, timetable, next: None };
+        self.dags.insert(dag_id.clone(), dag);
+        self.plan_fire(&dag_id, now);
         self.forget_unused_plans();
     }
 
-    fn plan_fire(&mut self, dag: &mut DeployedDag, now: Timestamp) {
-        let Some(cron) = dag.cron.as_ref().filter(|_| !dag.record.paused) else { return };
-        let content = &dag.plan.dag;
-        let bounds = Bounds {
-            start_date: content.start_date,
-            end_date: content.end_date,
-            catchup: content.catchup,
-        };
-        dag.next_fire = next_fire(cron, bounds, dag.record.last_fire, now);
-        if let Some(fire) = dag.next_fire {
-            self.timers.insert((fire, Timer::Fire(dag.record.dag_id.clone())));
+    /// Sets the timer for the next scheduled run, unless the Dag is paused or has as many live runs as
+    /// it may have: then it is set when one of them ends.
+    fn plan_fire(&mut self, dag_id: &DagId, now: Timestamp) {
+        let live = self.runs_of_dag.get(dag_id).map_or(0, RunsOfDag::len);
+        let Some(dag) = self.dags.get_mut(dag_id) else { return };
+        if let Some(planned) = dag.next.take() {
+            self.timers.remove(&(planned.end, Timer::Fire(dag_id.clone())));
+        }
+        let Some(timetable) = dag.timetable.as_ref().filter(|_| !dag.record.paused) else { return };
+        let most = if timetable.is_continuous() { 1 } else { dag.plan.dag.max_active_runs };
+        if live >= most as usize {
+            return;
+        }
+        dag.next = timetable.next(Bounds::of(&dag.plan.dag), dag.record.last_interval, now);
+        if let Some(next) = dag.next {
+            self.timers.insert((next.end, Timer::Fire(dag_id.clone())));
         }
     }
 
     fn forget_fire(&mut self, dag_id: &DagId, dag: &DeployedDag) {
-        if let Some(fire) = dag.next_fire {
-            self.timers.remove(&(fire, Timer::Fire(dag_id.clone())));
+        if let Some(next) = dag.next {
+            self.timers.remove(&(next.end, Timer::Fire(dag_id.clone())));
         }
     }
 
@@ -131,12 +140,9 @@ impl World {
     }
 
     pub fn pause(&mut self, dag_id: &DagId, paused: bool, now: Timestamp, draft: &mut Draft) {
-        let Some(mut dag) = self.dags.remove(dag_id) else { return };
-        self.forget_fire(dag_id, &dag);
-        dag.next_fire = None;
+        let Some(dag) = self.dags.get_mut(dag_id) else { return };
         dag.record.paused = paused;
-        self.plan_fire(&mut dag, now);
-        self.dags.insert(dag_id.clone(), dag);
+        self.plan_fire(dag_id, now);
         draft.paused.push((dag_id.clone(), paused));
         self.line_up(dag_id, paused);
         self.start_runs(dag_id, now, draft);
@@ -166,8 +172,7 @@ impl World {
     // Runs.
 
     /// A run that was live when this leader took over.
-    pub fn restore(&mut self, run: DagRun, plan: Arc<Plan>, records: &[InstanceRecord]) {
-        let run = RunSnapshot::new(run, plan, records);
+    pub fn restore(&mut self, run: RunSnapshot) {
         let paused = self.is_paused(&run.run.dag_id);
         for (index, instance) in (0..).zip(&run.instances) {
             let place = (run.run.key, index);
@@ -218,6 +223,7 @@ impl World {
         let dags: Vec<DagId> = self.dags.keys().cloned().collect();
         for dag_id in dags {
             self.start_runs(&dag_id, now, draft);
+            self.plan_fire(&dag_id, now);
         }
     }
 
@@ -228,23 +234,23 @@ impl World {
     pub fn add_run(&mut self, run: DagRun, plan: Arc<Plan>, now: Timestamp, draft: &mut Draft) {
         let dag_id = run.dag_id.clone();
         draft.new_runs.push(run.clone());
-        self.hold(RunSnapshot::new(run, plan, &[]));
+        self.hold(RunSnapshot::new(run, plan, &[], std::iter::empty()));
         self.start_runs(&dag_id, now, draft);
+        self.plan_fire(&dag_id, now);
     }
 
     /// The schedule of a Dag has fired; the run itself is added apart.
     pub fn note_fired(
         &mut self,
         dag_id: &DagId,
-        fire: Timestamp,
+        interval: DataInterval,
         now: Timestamp,
         draft: &mut Draft,
     ) {
-        let Some(mut dag) = self.dags.remove(dag_id) else { return };
-        dag.record.last_fire = Some(fire);
-        draft.fired.push((dag_id.clone(), fire));
-        self.plan_fire(&mut dag, now);
-        self.dags.insert(dag_id.clone(), dag);
+        let Some(dag) = self.dags.get_mut(dag_id) else { return };
+        dag.record.last_interval = Some(interval);
+        draft.fired.push((dag_id.clone(), interval));
+        self.plan_fire(dag_id, now);
     }
 
     /// Lets queued runs of the Dag start, the earliest first, while there is room for them.
@@ -353,11 +359,18 @@ impl World {
     }
 
     /// Retries that are due are taken up; Dags whose schedule has fired are returned with the fire.
-    pub fn expire_timers(&mut self, now: Timestamp, draft: &mut Draft) -> Vec<(DagId, Timestamp)> {
+    pub fn expire_timers(
+        &mut self,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Vec<(DagId, DataInterval)> {
         let mut fired = Vec::new();
         while self.next_timer().is_some_and(|at| at <= now) {
             match self.timers.pop_first() {
-                Some((at, Timer::Fire(dag_id))) => fired.push((dag_id, at)),
+                Some((_, Timer::Fire(dag_id))) => {
+                    let next = self.dags.get_mut(&dag_id).and_then(|dag| dag.next.take());
+                    fired.extend(next.map(|interval| (dag_id, interval)));
+                }
                 Some((_, Timer::Retry(run, instance))) => {
                     // The run may have been cancelled meanwhile.
                     let _ = self.advance(run, Event::RetryDue { instance }, now, draft);
@@ -434,6 +447,13 @@ impl World {
                     }
                     tracing::info!(dag.id = %run.run.dag_id, run.id = %run.run.run_id, %state, "run ended");
                 }
+                Decision::Expand { task, .. } => {
+                    let all = run.instances_of(task).iter().map(|instance| (key, *instance));
+                    draft.instances.extend(all);
+                }
+                Decision::Exclude { instance, .. } => {
+                    draft.instances.insert((key, instance));
+                }
                 Decision::Schedule { instance } => {
                     draft.instances.insert((key, instance));
                     if !self.dags.get(&run.run.dag_id).is_some_and(|dag| dag.record.paused) {
@@ -470,6 +490,7 @@ impl World {
         }
         if let Some(dag_id) = ended {
             self.start_runs(&dag_id, now, draft);
+            self.plan_fire(&dag_id, now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod compose;
+mod conformance;
 mod documents;
 mod failure;
 mod flights;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use towpath_common::dag::Task;
 use towpath_common::id::AttemptKey;
@@ -17,6 +18,9 @@ use crate::output::{OUTPUT_MAX, parse};
 
 /// Between tries to reach a service that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// The output by which a task says that there was nothing to do.
+const SKIP: &str = "skip";
 
 /// How an attempt comes to this worker, with the time of its claim.
 #[derive(Debug, Clone, Copy)]
@@ -204,11 +208,17 @@ impl Course<'_> {
         match ended {
             Ok(Ended::Exited { code: 0, .. }) => match execution.output(OUTPUT_MAX).await {
                 Ok(bytes) => match parse(&bytes) {
+                    Ok(outputs) if outputs.get(SKIP) == Some(&Value::Bool(true)) => {
+                        End::Report(Outcome::Skipped)
+                    }
                     Ok(outputs) => End::Report(Outcome::Success { outputs }),
                     Err(error) => failed(FailureClass::Output, error),
                 },
                 Err(error) => failed(FailureClass::Output, error),
             },
+            Ok(Ended::Exited { code, oom: false }) if code == task.skip_exit_code => {
+                End::Report(Outcome::Skipped)
+            }
             Ok(ended) => End::Report(Outcome::Failed(explain(ended))),
             Err(end) => {
                 execution.stop(task.stop_grace_period).await;
@@ -249,7 +259,7 @@ fn explain(ended: Ended) -> Failure {
                 }
                 _ => (FailureClass::Exit, format!("it exited with code {code}")),
             };
-            Failure { class, exit_code: Some(code), message }
+            Failure { exit_code: Some(code), ..Failure::new(class, message) }
         }
     }
 }

@@ -1,16 +1,17 @@
 //! What an attempt is about: its run, its task, the outputs above it. What never changes is read once
 //! and shared by all attempts of the run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
-use towpath_common::dag::Task;
-use towpath_common::id::{AttemptKey, RunKey, TaskId, VersionId};
+use towpath_common::dag::{MapSource, Task, element, length};
+use towpath_common::id::{AttemptKey, RunKey, TaskId, UNMAPPED, VersionId};
 use towpath_common::outcome::{Failure, FailureClass, Outputs};
 use towpath_common::plan::Plan;
-use towpath_common::port::{Store, StoreError};
+use towpath_common::port::{Store, StoreError, XCom};
 use towpath_common::run::DagRun;
 use towpath_common::template::{Facts, Renderer, Variables, is_template, wants_outputs};
 
@@ -103,11 +104,17 @@ impl RunContext {
         if !templates.is_empty() {
             let mut outputs = BTreeMap::new();
             if wants_outputs(templates.iter().map(|text| text.as_str())) {
-                outputs = self.outputs_above(store, task).await?;
+                outputs = self.outputs_above(store, task, attempt.map_index).await?;
             }
-            let (dag, run) = (&self.plan.dag, &self.run);
-            let renderer =
-                Renderer::new(&Facts { dag, run, attempt, outputs: &outputs, variables });
+            let map = self.elements(store, task, attempt.map_index).await?;
+            let renderer = Renderer::new(&Facts {
+                dag: &self.plan.dag,
+                run: &self.run,
+                attempt,
+                outputs: &outputs,
+                variables,
+                map: map.as_ref(),
+            });
             for text in templates {
                 *text = renderer.render(text).map_err(|error| {
                     SpecError::Failed(Failure::new(FailureClass::Template, error))
@@ -119,30 +126,96 @@ impl RunContext {
     }
 
     /// What every task finds in its environment.
-    fn facts(&self, attempt: &AttemptKey) -> [(String, String); 5] {
+    fn facts(&self, attempt: &AttemptKey) -> [(String, String); 6] {
         [
             ("TOWPATH_DAG_ID", self.run.dag_id.to_string()),
             ("TOWPATH_RUN_ID", self.run.run_id.clone()),
             ("TOWPATH_TASK_ID", attempt.task.to_string()),
+            ("TOWPATH_MAP_INDEX", attempt.map_index.to_string()),
             ("TOWPATH_TRY_NUMBER", attempt.number.to_string()),
             ("TOWPATH_LOGICAL_DATE", self.run.logical_date.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
     }
 
+    /// What the tasks above have passed on, as an instance with this map index sees it.
     async fn outputs_above(
         &self,
         store: &dyn Store,
         task: &Task,
+        map_index: i32,
     ) -> Result<BTreeMap<TaskId, Outputs>, StoreError> {
-        let above = self.plan.above(&task.id);
+        let Some(own) = self.plan.index_of(task.id.as_str()) else { return Ok(BTreeMap::new()) };
+        let above = self.plan.above(own);
+        let ids: Vec<TaskId> = above.iter().map(|task| self.plan.task(*task).id.clone()).collect();
         let mut outputs: BTreeMap<TaskId, Outputs> =
-            above.iter().map(|task| (task.clone(), Outputs::new())).collect();
-        for xcom in store.outputs(self.run.key, &above).await? {
-            outputs.insert(xcom.task, xcom.outputs);
+            ids.iter().map(|task| (task.clone(), Outputs::new())).collect();
+        let neighbours: BTreeSet<&TaskId> = above
+            .iter()
+            .filter(|other| self.plan.same_group(own, **other))
+            .map(|other| &self.plan.task(*other).id)
+            .collect();
+        for xcom in store.outputs(self.run.key, &ids).await? {
+            let XCom { task, map_index: of, outputs: given, .. } = xcom;
+            if of == UNMAPPED || (of == map_index && neighbours.contains(&task)) {
+                outputs.insert(task, given);
+            } else if !neighbours.contains(&task) {
+                gather(outputs.entry(task).or_default(), given);
+            }
         }
         Ok(outputs)
     }
+
+    /// The elements that a mapped instance has, by name.
+    async fn elements(
+        &self,
+        store: &dyn Store,
+        task: &Task,
+        map_index: i32,
+    ) -> Result<Option<BTreeMap<String, Value>>, SpecError> {
+        let (Some(expand), Ok(place)) = (&task.expand, u64::try_from(map_index)) else {
+            return Ok(None);
+        };
+        let sources: Vec<TaskId> = expand.tasks().map(|(task, _)| task.clone()).collect();
+        let outputs = match sources.as_slice() {
+            [] => BTreeMap::new(),
+            _ => self.outputs_above(store, task, UNMAPPED).await?,
+        };
+        let mut lists = Vec::with_capacity(expand.over.len());
+        for (name, source) in &expand.over {
+            let list = match source {
+                MapSource::Literal(list) => Some(list),
+                MapSource::Param(param) => self.run.params.get(param),
+                MapSource::Output { task, key } => outputs.get(task).and_then(|o| o.get(key)),
+            };
+            let list = list.unwrap_or(&Value::Null);
+            let count = length(name, list).map_err(|why| failed(&why.to_string()))?;
+            lists.push((name, list, count));
+        }
+        let counts: Vec<u64> = lists.iter().map(|(.., count)| *count).collect();
+        let places = expand.places(&counts, place);
+        let elements = lists.iter().zip(places).map(|((name, list, _), place)| {
+            let element = element(list, place);
+            element
+                .map(|element| ((*name).clone(), element))
+                .ok_or_else(|| failed(&format!("{name} has no element {place} any more")))
+        });
+        elements.collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// The outputs of a mapped task, as lists in the order of the map index.
+fn gather(lists: &mut Outputs, given: Outputs) {
+    for (key, value) in given {
+        match lists.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
+            Value::Array(list) => list.push(value),
+            other => *other = Value::Array(vec![value]),
+        }
+    }
+}
+
+fn failed(why: &str) -> SpecError {
+    SpecError::Failed(Failure::new(FailureClass::Expand, why))
 }
 
 /// Why there is no spec: the attempt has failed, or the store is to be asked again.

@@ -112,7 +112,7 @@ impl DagStore for MemoryStore {
                 version: version.clone(),
                 paused: paused_at_creation,
                 source_dir: None,
-                last_fire: None,
+                last_interval: None,
             });
         record.version = version;
         record.source_dir = source_dir.map(str::to_owned);
@@ -230,9 +230,9 @@ impl SchedulerStore for MemoryStore {
             let outputs = tables.xcoms.entry((xcom.run, xcom.task.clone(), xcom.map_index));
             outputs.or_default().extend(xcom.outputs.clone());
         }
-        for (dag_id, fire) in &commit.fired {
+        for (dag_id, interval) in &commit.fired {
             if let Some(record) = tables.dags.get_mut(dag_id) {
-                record.last_fire = Some(*fire);
+                record.last_interval = Some(*interval);
             }
         }
         for (dag_id, paused) in &commit.paused {

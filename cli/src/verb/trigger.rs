@@ -7,6 +7,7 @@ use towpath_common::command::Command;
 use towpath_common::cron::local_instant;
 use towpath_common::dag::Dag;
 use towpath_common::id::{Ids, RandomIds, RunKey};
+use towpath_common::params;
 use towpath_common::run::{DataInterval, RunType};
 use towpath_common::time::{Clock, SystemClock, Timestamp};
 
@@ -88,32 +89,13 @@ pub fn first_moment(dag: &Dag, date: NaiveDate) -> Timestamp {
     local_instant(dag.schedule.timezone, date.and_hms_opt(0, 0, 0).unwrap_or_default())
 }
 
-/// The given params over the defaults, each of its declared type.
+/// The given params over the defaults, each checked against its schema.
 pub fn params(input: &RunInput, dag: &Dag) -> anyhow::Result<Map<String, Value>> {
-    let mut params = Map::new();
-    for (name, param) in &dag.params {
-        params.extend(param.default.clone().map(|value| (name.clone(), value)));
-    }
+    let mut given = Map::new();
     for text in &input.params {
         let (name, value) =
             text.split_once('=').with_context(|| format!("--param {text:?} is not KEY=VALUE"))?;
-        let Some(param) = dag.params.get(name) else {
-            let known: Vec<&str> = dag.params.keys().map(String::as_str).collect();
-            bail!("{} has no param {name:?}; it has: {}", dag.dag_id, known.join(", "));
-        };
-        let as_text = Value::from(value);
-        let as_json = serde_json::from_str(value).unwrap_or_else(|_| as_text.clone());
-        let value = match param.kind {
-            Some(kind) => [as_json, as_text].into_iter().find(|value| kind.accepts(value)),
-            None => Some(as_json),
-        };
-        let kind = param.kind.map_or("value", |kind| kind.as_str());
-        let value =
-            value.with_context(|| format!("--param {text:?}: {name} must be of type {kind}"))?;
-        params.insert(name.to_owned(), value);
+        given.insert(name.to_owned(), params::from_text(dag, name, value));
     }
-    if let Some(missing) = dag.params.keys().find(|name| !params.contains_key(*name)) {
-        bail!("the param {missing:?} has no default; give it with --param {missing}=VALUE");
-    }
-    Ok(params)
+    Ok(params::resolve(dag, &given)?)
 }

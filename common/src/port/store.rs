@@ -15,7 +15,7 @@ use crate::command::InboxItem;
 use crate::dag::Dag;
 use crate::id::{AttemptKey, DagId, QueueName, RunKey, TaskId, VersionId, WorkerName};
 use crate::outcome::{Outputs, Report};
-use crate::run::{DagRun, InstanceRecord};
+use crate::run::{DagRun, DataInterval, InstanceRecord};
 use crate::time::Timestamp;
 
 /// By what the caller does next.
@@ -40,8 +40,8 @@ pub struct DagRecord {
     pub paused: bool,
     /// The folder that the Dag file came from; the process executor starts its commands there.
     pub source_dir: Option<String>,
-    /// The logical date of the latest scheduled run.
-    pub last_fire: Option<Timestamp>,
+    /// What the latest scheduled run covers.
+    pub last_interval: Option<DataInterval>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +73,8 @@ pub struct Commit {
     /// Attempts that ended without ending their instance, for its history.
     pub ended_attempts: Vec<InstanceRecord>,
     pub xcoms: Vec<XCom>,
-    /// Dags whose schedule has fired, with the new `last_fire`.
-    pub fired: Vec<(DagId, Timestamp)>,
+    /// Dags whose schedule has fired, with the new `last_interval`.
+    pub fired: Vec<(DagId, DataInterval)>,
     pub paused: Vec<(DagId, bool)>,
     /// Inbox items that are dealt with.
     pub consumed: Vec<String>,

@@ -1,18 +1,25 @@
 //! One event of one run: what follows from it.
 //!
-//! Decisions are applied to the snapshot as they are made, because each may bring about the next (a
-//! failure fails what hangs below it). If the shell cannot commit them it throws the snapshot away
-//! and loads it again.
+//! An event is taken in, then the run is settled in passes. Each pass judges what hangs below whatever
+//! the last one ended, all by the states as they stood when it began: Airflow's order, which decides
+//! where two rules race. Decisions are applied to the snapshot as they are made; if the shell cannot
+//! commit them it throws the snapshot away and loads it again.
 
+use towpath_common::dag::Builtin;
 use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
+use towpath_common::id::TaskId;
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs};
-use towpath_common::run::RunSnapshot;
+use towpath_common::plan::TaskIndex;
+use towpath_common::snapshot::RunSnapshot;
 use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
 
-use super::readiness::{Verdict, all_success};
-use super::retry::next_try;
+use super::conclusion::run_outcome;
+use super::flow::{Exclusion, all_below, exclusion, is_latest};
+use super::judgement::{Expansion, expansion, verdicts};
+use super::readiness::Verdict;
+use super::retry::{self, Failed, Next};
 
 /// What the platform allows, the same for every Dag.
 #[derive(Debug, Clone, Copy)]
@@ -39,35 +46,9 @@ pub fn advance(
     rules: &Rules,
     now: Timestamp,
 ) -> Result<Vec<Decision>, Stale> {
-    let mut pass = Pass { run, rules, now, decisions: Vec::new(), ended: Vec::new() };
-    match event {
-        Event::RunStarted => pass.start_run()?,
-        Event::Admitted { instance } => pass.admit(instance)?,
-        Event::AttemptClaimed { instance, attempt, worker, at } => {
-            pass.expect_out(instance, attempt)?;
-            if pass.run.instance(instance).state == TaskState::Running {
-                return Err(Stale::Instance);
-            }
-            pass.decide(Decision::NoteClaim { instance, worker, at });
-        }
-        Event::AttemptEnded { instance, attempt, worker, started_at, ended_at, outcome } => {
-            pass.expect_out(instance, attempt)?;
-            // The news of the claim may have been lost; the report proves it.
-            if pass.run.instance(instance).state == TaskState::Queued {
-                pass.decide(Decision::NoteClaim { instance, worker, at: started_at });
-            }
-            pass.end_attempt(instance, ended_at, outcome);
-        }
-        Event::AttemptLost { instance, attempt, why } => {
-            pass.expect_out(instance, attempt)?;
-            let failure = Failure::new(FailureClass::WorkerLost, why);
-            pass.fail_attempt(instance, now, failure);
-        }
-        Event::RetryDue { instance } => pass.retry(instance)?,
-        Event::RunCancelled { by } => pass.cancel(&by)?,
-    }
-    pass.settle_below();
-    Ok(pass.decisions)
+    let mut work = Work::new(run, rules, now);
+    work.take(event)?;
+    Ok(work.settle())
 }
 
 /// Decides whatever the snapshot as it stands calls for. A snapshot that was only ever changed by
@@ -76,29 +57,122 @@ pub fn settle(run: &mut RunSnapshot, rules: &Rules, now: Timestamp) -> Vec<Decis
     if run.run.state != RunState::Running {
         return Vec::new();
     }
-    let mut pass = Pass { run, rules, now, decisions: Vec::new(), ended: Vec::new() };
-    pass.judge_all();
-    pass.settle_below();
-    pass.decisions
+    let mut work = Work::new(run, rules, now);
+    work.look_at_all();
+    work.settle()
 }
 
 /// The work on one event.
-struct Pass<'a> {
+pub struct Work<'a> {
     run: &'a mut RunSnapshot,
     rules: &'a Rules,
     now: Timestamp,
     decisions: Vec<Decision>,
-    /// Instances that have ended in this pass and whose downstream is not judged yet.
-    ended: Vec<InstanceIndex>,
+    /// What the next pass judges: a task, or one instance of a mapped one.
+    open: Vec<(TaskIndex, Option<u32>)>,
 }
 
-impl Pass<'_> {
+impl<'a> Work<'a> {
+    pub fn new(run: &'a mut RunSnapshot, rules: &'a Rules, now: Timestamp) -> Self {
+        Self { run, rules, now, decisions: Vec::new(), open: Vec::new() }
+    }
+
+    /// Takes the event in, and leaves what hangs below it to the next pass.
+    pub fn take(&mut self, event: Event) -> Result<(), Stale> {
+        match event {
+            Event::RunStarted => self.start_run(),
+            Event::Admitted { instance } => self.admit(instance),
+            Event::AttemptClaimed { instance, attempt, worker, at } => {
+                self.expect_out(instance, attempt)?;
+                if self.run.instance(instance).state == TaskState::Running {
+                    return Err(Stale::Instance);
+                }
+                self.decide(Decision::NoteClaim { instance, worker, at });
+                Ok(())
+            }
+            Event::AttemptEnded { instance, attempt, worker, started_at, ended_at, outcome } => {
+                self.expect_out(instance, attempt)?;
+                // The news of the claim may have been lost; the report proves it.
+                if self.run.instance(instance).state == TaskState::Queued {
+                    self.decide(Decision::NoteClaim { instance, worker, at: started_at });
+                }
+                self.end_attempt(instance, ended_at, outcome);
+                Ok(())
+            }
+            Event::AttemptLost { instance, attempt, why } => {
+                self.expect_out(instance, attempt)?;
+                let failure = Failure::new(FailureClass::WorkerLost, why);
+                self.fail_attempt(instance, self.now, failure);
+                Ok(())
+            }
+            Event::RetryDue { instance } => self.retry(instance),
+            Event::RunCancelled { by } => self.cancel(&by),
+        }
+    }
+
+    /// Passes until nothing follows any more, then the run's own end.
+    pub fn settle(mut self) -> Vec<Decision> {
+        while self.pass() {}
+        self.conclude();
+        self.decisions
+    }
+
+    /// Judges what is open by the states as they stand, then decides it. False if nothing was open.
+    pub fn pass(&mut self) -> bool {
+        let mut open = std::mem::take(&mut self.open);
+        open.sort_unstable();
+        open.dedup();
+        if open.is_empty() || self.run.run.state != RunState::Running {
+            return false;
+        }
+        for (task, _) in &open {
+            self.expand(*task);
+        }
+        let mut judged = Vec::new();
+        for (task, only) in open {
+            judged.extend(verdicts(self.run, task, only));
+        }
+        for (instance, verdict) in judged {
+            self.pronounce(instance, verdict);
+        }
+        true
+    }
+
+    /// All that is as it was born is judged in the next pass.
+    pub fn look_at_all(&mut self) {
+        self.open = (0..).take(self.run.plan.len()).map(|task| (task, None)).collect();
+    }
+
+    /// The run ends when all has ended, or when nothing that is left can ever begin.
+    pub fn conclude(&mut self) {
+        if self.run.run.state != RunState::Running {
+            return;
+        }
+        let state = match self.run.unfinished() {
+            0 => run_outcome(self.run),
+            _ if self.run.is_stuck() => RunState::Failed,
+            _ => return,
+        };
+        self.decide(Decision::FinishRun { state, at: self.now });
+    }
+
     fn decide(&mut self, decision: Decision) {
         self.run.apply(&decision);
         if let Decision::Finish { instance, .. } = decision {
-            self.ended.push(instance);
+            self.open_below(instance);
         }
         self.decisions.push(decision);
+    }
+
+    /// An instance has ended: whoever looks at it is judged in the next pass.
+    fn open_below(&mut self, ended: InstanceIndex) {
+        let ended = self.run.instance(ended);
+        let plan = &self.run.plan;
+        for onlooker in plan.onlookers(ended.task) {
+            let own = plan.same_group(ended.task, onlooker);
+            let only = u32::try_from(ended.map_index).ok().filter(|_| own);
+            self.open.push((onlooker, only));
+        }
     }
 
     /// The attempt is the instance's latest and is queued or running.
@@ -115,7 +189,7 @@ impl Pass<'_> {
             return Err(Stale::Run);
         }
         self.decide(Decision::StartRun { at: self.now });
-        self.judge_all();
+        self.look_at_all();
         Ok(())
     }
 
@@ -133,30 +207,98 @@ impl Pass<'_> {
         if waiting.state != TaskState::UpForRetry || !due {
             return Err(Stale::Instance);
         }
-        self.decide(Decision::Schedule { instance });
+        self.schedule(instance);
         Ok(())
     }
 
     fn end_attempt(&mut self, instance: InstanceIndex, ended_at: Timestamp, outcome: Outcome) {
         match outcome {
-            Outcome::Success { outputs } => {
-                self.finish(instance, TaskState::Success, ended_at, None, outputs);
+            Outcome::Success { outputs } => self.succeed(instance, ended_at, outputs),
+            Outcome::Skipped => {
+                self.finish(instance, TaskState::Skipped, ended_at, None, Outputs::new());
             }
             Outcome::Failed(failure) => self.fail_attempt(instance, ended_at, failure),
         }
     }
 
+    fn succeed(&mut self, instance: InstanceIndex, ended_at: Timestamp, outputs: Outputs) {
+        let task = self.run.instance(instance).task;
+        match exclusion(&self.run.plan, task, &outputs) {
+            Ok(excluded) => {
+                self.finish(instance, TaskState::Success, ended_at, None, outputs);
+                self.exclude(instance, &excluded);
+            }
+            Err(why) => {
+                self.fail_attempt(instance, ended_at, Failure::new(FailureClass::Output, why));
+            }
+        }
+    }
+
+    /// Skips at once what the instance has decided against.
+    fn exclude(&mut self, by: InstanceIndex, excluded: &Exclusion) {
+        let plan = &self.run.plan;
+        let tasks: Vec<TaskId> =
+            excluded.direct.iter().map(|task| plan.task(*task).id.clone()).collect();
+        if tasks.is_empty() {
+            return;
+        }
+        self.decide(Decision::Exclude { instance: by, tasks });
+        for task in excluded.direct.iter().chain(&excluded.further) {
+            for index in self.touched(by, *task) {
+                // One that failed with what is above it is skipped after all.
+                let skippable = [TaskState::None, TaskState::Scheduled, TaskState::UpstreamFailed];
+                if skippable.contains(&self.run.instance(index).state) {
+                    self.finish(index, TaskState::Skipped, self.now, None, Outputs::new());
+                }
+            }
+        }
+    }
+
+    /// The instances of a task that a decision of this instance is about.
+    fn touched(&self, by: InstanceIndex, task: TaskIndex) -> Vec<InstanceIndex> {
+        let decider = self.run.instance(by);
+        let all = self.run.instances_of(task);
+        match usize::try_from(decider.map_index) {
+            Ok(place) if self.run.plan.same_group(decider.task, task) => {
+                all.get(place).copied().into_iter().collect()
+            }
+            _ => all.to_vec(),
+        }
+    }
+
     fn fail_attempt(&mut self, instance: InstanceIndex, ended_at: Timestamp, failure: Failure) {
         let failed = self.run.instance(instance);
-        let policy = &self.run.plan.task(failed.task).retry;
-        match next_try(failed, &failure, policy, self.rules.losses_max) {
-            Some(delay) => {
+        let task = self.run.plan.task(failed.task);
+        let failed = Failed {
+            dag_id: &self.run.run.dag_id,
+            task_id: &task.id,
+            logical_date: self.run.run.logical_date,
+            instance: failed,
+            policy: &task.retry,
+        };
+        match retry::after(&failed, &failure, self.rules.losses_max) {
+            Next::Retry(delay) => {
                 let at = ended_at.plus(delay);
                 self.decide(Decision::Retry { instance, ended_at, at, failure });
             }
-            None => {
-                self.finish(instance, TaskState::Failed, ended_at, Some(failure), Outputs::new());
+            Next::Fail => self.fail(instance, ended_at, failure),
+            Next::Skip => {
+                let outputs = Outputs::new();
+                self.finish(instance, TaskState::Skipped, ended_at, Some(failure), outputs);
             }
+        }
+    }
+
+    /// For good.
+    fn fail(&mut self, instance: InstanceIndex, at: Timestamp, failure: Failure) {
+        self.finish(instance, TaskState::Failed, at, Some(failure), Outputs::new());
+        if self.run.plan.dag.fail_fast {
+            let task = self.run.instance(instance).task;
+            let why = format!("{} has failed and the Dag fails fast", self.run.plan.task(task).id);
+            self.end_live(&why, |run, index| {
+                let other = run.instance(index).task;
+                other != task && !run.plan.is_teardown(other)
+            });
         }
     }
 
@@ -176,65 +318,86 @@ impl Pass<'_> {
         if self.run.run.state.is_terminal() {
             return Err(Stale::Run);
         }
+        self.end_live(&format!("cancelled by {by}"), |_, _| true);
+        self.open.clear();
+        self.decide(Decision::FinishRun { state: RunState::Failed, at: self.now });
+        Ok(())
+    }
+
+    /// Ends what is live among those that are meant.
+    fn end_live(&mut self, why: &str, meant: impl Fn(&RunSnapshot, InstanceIndex) -> bool) {
         for instance in 0..u32::try_from(self.run.instances.len()).expect("counted in u32") {
             let live = self.run.instance(instance);
             let (state, attempt) = (live.state, live.attempt);
-            if state.is_terminal() {
+            if state.is_terminal() || !meant(self.run, instance) {
                 continue;
             }
             if state.is_out() {
                 self.decide(Decision::Stop { instance, attempt });
             }
-            let failure = Failure::new(FailureClass::Cancelled, format!("cancelled by {by}"));
+            let failure = Failure::new(FailureClass::Cancelled, why);
             let end =
                 if state == TaskState::Running { TaskState::Failed } else { TaskState::Skipped };
             self.finish(instance, end, self.now, Some(failure), Outputs::new());
         }
-        self.ended.clear();
-        self.decide(Decision::FinishRun { state: RunState::Failed, at: self.now });
-        Ok(())
     }
 
-    fn judge_all(&mut self) {
-        for instance in 0..u32::try_from(self.run.instances.len()).expect("counted in u32") {
-            self.judge(instance);
-        }
-    }
-
-    /// Judges what hangs below each instance that ended, and what hangs below those that end by it.
-    fn settle_below(&mut self) {
-        let plan = std::sync::Arc::clone(&self.run.plan);
-        while let Some(ended) = self.ended.pop() {
-            for below in plan.downstream(self.run.instance(ended).task) {
-                self.judge(*below);
+    /// It may run. What needs no worker has run at once.
+    fn schedule(&mut self, instance: InstanceIndex) {
+        self.decide(Decision::Schedule { instance });
+        let task = self.run.instance(instance).task;
+        match &self.run.plan.task(task).builtin {
+            None => {}
+            Some(Builtin::Empty) => self.succeed(instance, self.now, Outputs::new()),
+            Some(Builtin::LatestOnly) => {
+                let excluded = if is_latest(&self.run.run, &self.run.plan.dag, self.now) {
+                    Exclusion::default()
+                } else {
+                    all_below(&self.run.plan, task)
+                };
+                self.finish(instance, TaskState::Success, self.now, None, Outputs::new());
+                self.exclude(instance, &excluded);
             }
         }
-        if self.run.run.state == RunState::Running && self.run.unfinished() == 0 {
-            let state = self.run_outcome();
-            self.decide(Decision::FinishRun { state, at: self.now });
+    }
+
+    /// Makes the instances of a task that is expanded over something, once it is known over what.
+    fn expand(&mut self, task: TaskIndex) {
+        let is_born = self
+            .run
+            .instances_of(task)
+            .first()
+            .is_some_and(|index| self.run.instance(*index).state == TaskState::None);
+        if !is_born {
+            return;
+        }
+        match expansion(self.run, task) {
+            Expansion::Known(instances) => self.decide(Decision::Expand { task, instances }),
+            Expansion::Never(verdict) => self.pronounce(task, verdict),
+            Expansion::Refused(why) => {
+                self.fail(task, self.now, Failure::new(FailureClass::Expand, why));
+            }
+            Expansion::None | Expansion::Empty | Expansion::Wait => {}
         }
     }
 
-    fn judge(&mut self, instance: InstanceIndex) {
+    fn pronounce(&mut self, instance: InstanceIndex, verdict: Verdict) {
+        // Another verdict of this pass may have ended it.
         if self.run.instance(instance).state != TaskState::None {
             return;
         }
-        let end = match all_success(self.run.upstream_counts(instance)) {
+        let end = match verdict {
             Verdict::Wait => return,
-            Verdict::Run => return self.decide(Decision::Schedule { instance }),
+            Verdict::Run => match expansion(self.run, self.run.instance(instance).task) {
+                Expansion::None => return self.schedule(instance),
+                Expansion::Empty => TaskState::Skipped,
+                _ => return,
+            },
             Verdict::UpstreamFailed => TaskState::UpstreamFailed,
             Verdict::Skip => TaskState::Skipped,
+            Verdict::Remove => TaskState::Removed,
         };
         self.finish(instance, end, self.now, None, Outputs::new());
-    }
-
-    /// The leaves decide.
-    fn run_outcome(&self) -> RunState {
-        let failed = self.run.instances.iter().any(|instance| {
-            self.run.plan.is_leaf(instance.task)
-                && matches!(instance.state, TaskState::Failed | TaskState::UpstreamFailed)
-        });
-        if failed { RunState::Failed } else { RunState::Success }
     }
 }
 

@@ -1,13 +1,11 @@
 //! The core by enumeration and by property. A run is drawn as text: `b: a` is a task `b` below `a`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use proptest::prelude::*;
-use towpath_common::dag::{Container, DEFAULT_QUEUE, Dag, RetryPolicy, Schedule, Task};
-use towpath_common::id::{DagId, QueueName, RunKey, TaskId, WorkerName};
+use towpath_common::dag::{Dag, RetryPolicy, Task};
+use towpath_common::id::{DagId, RunKey, TaskId, WorkerName};
 use towpath_common::plan::Plan;
 use towpath_common::run::{DagRun, DataInterval, RunType};
 
@@ -18,37 +16,14 @@ const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
 fn task(id: &str, depends_on: &[&str], retries: u32) -> Task {
     Task {
-        id: TaskId::new(id).expect("a name"),
         depends_on: depends_on.iter().map(|id| TaskId::new(id).expect("a name")).collect(),
-        command: vec!["true".into()],
-        environment: BTreeMap::new(),
-        queue: QueueName::new(DEFAULT_QUEUE).expect("a name"),
-        retry: RetryPolicy {
-            retries,
-            delay: Duration::from_secs(10),
-            backoff: 1.0,
-            max_delay: None,
-        },
-        execution_timeout: None,
-        stop_grace_period: Duration::from_secs(1),
-        container: Container::default(),
+        retry: RetryPolicy { retries, delay: Duration::from_secs(10), ..RetryPolicy::default() },
+        ..Task::new(TaskId::new(id).expect("a name"))
     }
 }
 
-fn snapshot(mut tasks: Vec<Task>) -> RunSnapshot {
-    tasks.sort_by(|a, b| a.id.cmp(&b.id));
-    let dag = Dag {
-        dag_id: DagId::new("dag").expect("a name"),
-        description: String::new(),
-        team: None,
-        schedule: Schedule { cron: None, timezone: Tz::UTC },
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        max_active_runs: 1,
-        params: BTreeMap::new(),
-        tasks,
-    };
+fn snapshot(tasks: Vec<Task>) -> RunSnapshot {
+    let dag = Dag::new(DagId::new("dag").expect("a name"), tasks);
     let run = DagRun {
         key: RunKey(uuid::Uuid::nil()),
         dag_id: dag.dag_id.clone(),
@@ -63,7 +38,7 @@ fn snapshot(mut tasks: Vec<Task>) -> RunSnapshot {
         started_at: None,
         ended_at: None,
     };
-    RunSnapshot::new(run, Arc::new(Plan::new(dag).expect("complete")), &[])
+    RunSnapshot::new(run, Arc::new(Plan::new(dag).expect("complete")), &[], std::iter::empty())
 }
 
 /// `a, b: a, c: a b` with that many retries each.

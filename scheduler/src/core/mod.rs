@@ -6,8 +6,11 @@
 
 pub mod admission;
 mod advance;
+mod conclusion;
+mod flow;
+mod judgement;
 mod readiness;
 mod retry;
 pub mod timetable;
 
-pub use advance::{Rules, Stale, advance, settle};
+pub use advance::{Rules, Stale, Work, advance, settle};

@@ -175,8 +175,7 @@ async fn what_is_committed_is_read_back(store: Arc<dyn Store>) {
     let scene = Scene::set(store).await;
     let mut run = scene.run.clone();
     let mut record = scene.record(TaskState::UpForRetry, 2);
-    let failure =
-        Failure { class: FailureClass::Exit, exit_code: Some(3), message: "é\"'\\".into() };
+    let failure = Failure { exit_code: Some(3), ..Failure::new(FailureClass::Exit, "é\"'\\") };
     record.instance = Instance {
         failures: 1,
         losses: 2,
@@ -201,7 +200,7 @@ async fn what_is_committed_is_read_back(store: Arc<dyn Store>) {
         instances: vec![record.clone()],
         ended_attempts: vec![scene.record(TaskState::UpForRetry, 1)],
         xcoms: vec![xcom.clone()],
-        fired: vec![(run.dag_id.clone(), at(77))],
+        fired: vec![(run.dag_id.clone(), DataInterval { start: at(77), end: at(78) })],
         paused: vec![(run.dag_id.clone(), true)],
         ..Commit::default()
     };
@@ -215,7 +214,8 @@ async fn what_is_committed_is_read_back(store: Arc<dyn Store>) {
     let earlier = scene.store.ended_attempts(run.key).await.expect("reads");
     assert_eq!(earlier.iter().map(|r| r.instance.attempt).collect::<Vec<_>>(), [1]);
     let dag = scene.store.dag(&run.dag_id).await.expect("reads").expect("there");
-    assert_eq!((dag.last_fire, dag.paused), (Some(at(77)), true));
+    let interval = DataInterval { start: at(77), end: at(78) };
+    assert_eq!((dag.last_interval, dag.paused), (Some(interval), true));
     assert_eq!(scene.store.live_runs().await.expect("reads"), []);
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use towpath_common::dag::Dag;
 use towpath_common::id::{DagId, RunKey, VersionId};
 use towpath_common::port::{DagRecord, DagStore, Deployed, StoreError, WorkerRecord};
-use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::run::{DagRun, DataInterval, InstanceRecord};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
@@ -34,12 +34,16 @@ static PUT_DAG: Statement = Statement::new(
 );
 
 static LIST_DAGS: Statement = Statement::new(
-    "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir, dag.last_fire FROM dag
+    "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir,
+         dag.last_interval_start, dag.last_interval_end
+     FROM dag
      ORDER BY dag.dag_id",
 );
 
 static GET_DAG: Statement = Statement::new(
-    "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir, dag.last_fire FROM dag
+    "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir,
+         dag.last_interval_start, dag.last_interval_end
+     FROM dag
      WHERE dag.dag_id = $1",
 );
 
@@ -120,8 +124,12 @@ fn dag_from(row: &Row) -> Result<DagRecord, StoreError> {
         version: VersionId::from_hex(row.text(1)?),
         paused: row.int(2)? != 0,
         source_dir: row.opt_text(3)?.map(str::to_owned),
-        last_fire: row.opt_int(4)?.map(time),
+        last_interval: interval(row.opt_int(4)?, row.opt_int(5)?),
     })
+}
+
+fn interval(start: Option<i64>, end: Option<i64>) -> Option<DataInterval> {
+    Some(DataInterval { start: time(start?), end: time(end?) })
 }
 
 fn worker_from(row: &Row) -> Result<WorkerRecord, StoreError> {

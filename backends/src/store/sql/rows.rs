@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use towpath_common::id::{AttemptKey, TaskId};
 use towpath_common::outcome::Failure;
 use towpath_common::port::StoreError;
-use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord, RunType};
+use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord};
 use towpath_common::time::Timestamp;
 
 use crate::store::database::{Row, Value};
@@ -20,16 +20,11 @@ macro_rules! run_columns {
 pub(super) use run_columns;
 
 pub fn run_from(row: &Row) -> Result<DagRun, StoreError> {
-    let run_type = match row.text(3)? {
-        "scheduled" => RunType::Scheduled,
-        "manual" => RunType::Manual,
-        other => return Err(StoreError::Corrupt(format!("{other:?} is not a run type"))),
-    };
     Ok(DagRun {
         key: row.parse(0)?,
         dag_id: row.parse(1)?,
         run_id: row.text(2)?.to_owned(),
-        run_type,
+        run_type: row.parse(3)?,
         version: towpath_common::id::VersionId::from_hex(row.text(4)?),
         logical_date: time(row.int(5)?),
         data_interval: DataInterval { start: time(row.int(6)?), end: time(row.int(7)?) },
@@ -88,7 +83,9 @@ macro_rules! record_columns {
             $table,
             ".ended_at, ",
             $table,
-            ".failure"
+            ".failure, ",
+            $table,
+            ".excluded"
         )
     };
 }
@@ -114,6 +111,7 @@ pub fn record_from(row: &Row) -> Result<InstanceRecord, StoreError> {
             started_at: row.opt_int(10)?.map(time),
             ended_at: row.opt_int(11)?.map(time),
             failure: failure.map(Box::new),
+            excluded: row.opt_text(13)?.map(from_json).transpose()?,
         },
     })
 }
@@ -134,6 +132,7 @@ pub fn record_to_json(record: &InstanceRecord) -> Json {
         "started_at": instance.started_at,
         "ended_at": instance.ended_at,
         "failure": instance.failure.as_ref().map(to_json),
+        "excluded": instance.excluded.as_ref().map(to_json),
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use towpath_common::command::{InboxBody, InboxItem};
 use towpath_common::id::{AttemptKey, WorkerName};
 use towpath_common::port::{Commit, Lease, SchedulerStore, StoreError, XCom};
-use towpath_common::run::DagRun;
+use towpath_common::run::{DagRun, DataInterval};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
@@ -99,7 +99,7 @@ static UPDATE_RUNS: Statement = Statement::new(
 static PUT_INSTANCES: Statement = Statement::new(
     "INSERT INTO task_instance (
          run_key, task_id, map_index, state, attempt, failures, losses, worker, retry_at, queued_at,
-         started_at, ended_at, failure)
+         started_at, ended_at, failure, excluded)
      SELECT
          item.value ->> 'run_key', item.value ->> 'task_id',
          CAST(item.value ->> 'map_index' AS BIGINT), item.value ->> 'state',
@@ -107,14 +107,14 @@ static PUT_INSTANCES: Statement = Statement::new(
          CAST(item.value ->> 'losses' AS BIGINT), item.value ->> 'worker',
          CAST(item.value ->> 'retry_at' AS BIGINT), CAST(item.value ->> 'queued_at' AS BIGINT),
          CAST(item.value ->> 'started_at' AS BIGINT), CAST(item.value ->> 'ended_at' AS BIGINT),
-         item.value ->> 'failure'
+         item.value ->> 'failure', item.value ->> 'excluded'
      FROM {rows}
      WHERE true
      ON CONFLICT (run_key, task_id, map_index) DO UPDATE SET
          state = excluded.state, attempt = excluded.attempt, failures = excluded.failures,
          losses = excluded.losses, worker = excluded.worker, retry_at = excluded.retry_at,
          queued_at = excluded.queued_at, started_at = excluded.started_at,
-         ended_at = excluded.ended_at, failure = excluded.failure
+         ended_at = excluded.ended_at, failure = excluded.failure, excluded = excluded.excluded
      WHERE NOT (
          excluded.state = 'queued' AND task_instance.state = 'running'
          AND excluded.attempt = task_instance.attempt)",
@@ -123,7 +123,7 @@ static PUT_INSTANCES: Statement = Statement::new(
 static PUT_ENDED_ATTEMPTS: Statement = Statement::new(
     "INSERT INTO ended_attempt (
          run_key, task_id, map_index, attempt, state, failures, losses, worker, retry_at, queued_at,
-         started_at, ended_at, failure)
+         started_at, ended_at, failure, excluded)
      SELECT
          item.value ->> 'run_key', item.value ->> 'task_id',
          CAST(item.value ->> 'map_index' AS BIGINT), CAST(item.value ->> 'attempt' AS BIGINT),
@@ -131,7 +131,7 @@ static PUT_ENDED_ATTEMPTS: Statement = Statement::new(
          CAST(item.value ->> 'losses' AS BIGINT), item.value ->> 'worker',
          CAST(item.value ->> 'retry_at' AS BIGINT), CAST(item.value ->> 'queued_at' AS BIGINT),
          CAST(item.value ->> 'started_at' AS BIGINT), CAST(item.value ->> 'ended_at' AS BIGINT),
-         item.value ->> 'failure'
+         item.value ->> 'failure', item.value ->> 'excluded'
      FROM {rows}
      WHERE true
      ON CONFLICT (run_key, task_id, map_index, attempt) DO NOTHING",
@@ -148,7 +148,9 @@ static PUT_XCOMS: Statement = Statement::new(
      ON CONFLICT (run_key, task_id, map_index, xcom_key) DO UPDATE SET value = excluded.value",
 );
 
-static FIRED: Statement = Statement::new("UPDATE dag SET last_fire = $2 WHERE dag.dag_id = $1");
+static FIRED: Statement = Statement::new(
+    "UPDATE dag SET last_interval_start = $2, last_interval_end = $3 WHERE dag.dag_id = $1",
+);
 
 static PAUSED: Statement = Statement::new("UPDATE dag SET paused = $2 WHERE dag.dag_id = $1");
 
@@ -223,8 +225,9 @@ impl SchedulerStore for SqlStore {
         put_batch(&mut tx, &PUT_ENDED_ATTEMPTS, &commit.ended_attempts, record_to_json).await?;
         let values: Vec<_> = commit.xcoms.iter().flat_map(xcom_rows).collect();
         put_batch(&mut tx, &PUT_XCOMS, &values, Clone::clone).await?;
-        for (dag_id, fire) in &commit.fired {
-            tx.execute(&FIRED, vec![dag_id.as_str().into(), fire.micros().into()]).await?;
+        for (dag_id, DataInterval { start, end }) in &commit.fired {
+            let args = vec![dag_id.as_str().into(), start.micros().into(), end.micros().into()];
+            tx.execute(&FIRED, args).await?;
         }
         for (dag_id, paused) in &commit.paused {
             tx.execute(&PAUSED, vec![dag_id.as_str().into(), i64::from(*paused).into()]).await?;

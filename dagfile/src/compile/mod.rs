@@ -1,0 +1,225 @@
+//! From the authored form to the canonical one: every value checked, defaults merged, tasks sorted.
+
+mod mapping;
+mod schedule;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use chrono_tz::Tz;
+use serde_json::Value;
+use serde_saphyr::{Location, Spanned};
+use towpath_common::dag::{Dag, MAX_ACTIVE_RUNS, Param};
+use towpath_common::id::{DagId, NameError};
+use towpath_common::params;
+use towpath_common::plan::Plan;
+use towpath_common::template::{Known, check as check_template};
+
+use crate::authored::{AuthoredDag, Scalar};
+use crate::diagnostic::Diagnostic;
+use crate::graph;
+use crate::layout::{LaidTask, lay_out};
+use crate::suggest::hint;
+
+pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
+    let mut wrong = Wrong::default();
+    let dag_id = wrong.take("a Dag's name", &authored.dag, DagId::new);
+    let schedule = schedule::schedule(authored.schedule.as_ref(), &mut wrong);
+    let timezone = schedule.as_ref().map_or(Tz::UTC, |schedule| schedule.timezone);
+    let mut date = |date: &Option<Spanned<Scalar>>| {
+        date.as_ref()
+            .and_then(|date| wrong.check(date, |text| schedule::instant(&text.0, timezone)))
+    };
+    let (start_date, end_date) = (date(&authored.start_date), date(&authored.end_date));
+    let max_active_runs = wrong.count("max_active_runs", authored.max_active_runs.as_ref(), 1);
+    let per_dag =
+        wrong.count("max_active_tasks_per_dag", authored.max_active_tasks_per_dag.as_ref(), 1);
+    let per_run =
+        wrong.count("max_active_tasks_per_run", authored.max_active_tasks_per_run.as_ref(), 1);
+    let failed_runs = wrong.count(
+        "max_consecutive_failed_dag_runs",
+        authored.max_consecutive_failed_dag_runs.as_ref(),
+        1,
+    );
+    let dagrun_timeout = task::duration(authored.dagrun_timeout.as_ref(), &mut wrong);
+    let params = params(authored, &mut wrong);
+    let laid = laid_out(authored, &mut wrong);
+    let mut tasks = Vec::new();
+    for task in &laid {
+        tasks.extend(task::compile(task, authored, &mut wrong));
+    }
+    let (Some(dag_id), Some(schedule), []) = (dag_id, schedule, wrong.list.as_slice()) else {
+        return Err(wrong.list);
+    };
+    let dag = Dag {
+        description: authored.description.clone(),
+        team: authored.team.clone(),
+        schedule,
+        start_date,
+        end_date,
+        catchup: authored.catchup,
+        max_active_runs: max_active_runs.unwrap_or(MAX_ACTIVE_RUNS),
+        fail_fast: authored.fail_fast,
+        max_active_tasks_per_dag: per_dag,
+        max_active_tasks_per_run: per_run,
+        max_consecutive_failed_dag_runs: failed_runs,
+        dagrun_timeout,
+        params,
+        ..Dag::new(dag_id, tasks)
+    };
+    check_templates(&laid, &dag)?;
+    Ok(dag)
+}
+
+/// The tasks with their names and edges. Nothing is there if names are missing or edges go round.
+fn laid_out<'a>(authored: &'a AuthoredDag, wrong: &mut Wrong) -> Vec<LaidTask<'a>> {
+    let mut laid = match lay_out(authored) {
+        Ok(laid) => laid,
+        Err(list) => {
+            wrong.list.extend(list);
+            return Vec::new();
+        }
+    };
+    if laid.is_empty() {
+        let message = "there are no tasks; a Dag has at least one";
+        match &authored.tasks {
+            Some(tasks) => wrong.add(tasks.referenced, message),
+            None => wrong.list.push(Diagnostic::of_file("the key \"tasks\" is missing")),
+        }
+    }
+    mapping::add_edges(&mut laid, wrong);
+    wrong.list.extend(graph::cycles(&laid));
+    laid
+}
+
+/// What is wrong so far.
+#[derive(Default)]
+pub(crate) struct Wrong {
+    pub list: Vec<Diagnostic>,
+}
+
+impl Wrong {
+    pub fn add(&mut self, at: Location, message: impl Into<String>) {
+        self.list.push(Diagnostic::at(at, message));
+    }
+
+    /// The value, or a diagnostic where it stands.
+    pub fn check<T, U>(
+        &mut self,
+        value: &Spanned<T>,
+        read: impl FnOnce(&T) -> Result<U, String>,
+    ) -> Option<U> {
+        read(&value.value).map_err(|message| self.add(value.referenced, message)).ok()
+    }
+
+    pub fn take<T>(
+        &mut self,
+        what: &str,
+        name: &Spanned<String>,
+        read: impl FnOnce(&str) -> Result<T, NameError>,
+    ) -> Option<T> {
+        self.check(name, |text| read(text).map_err(|why| not_a_name(text, what, &why)))
+    }
+
+    /// A whole number that is at least so much, if it is given.
+    pub fn count(&mut self, what: &str, number: Option<&Spanned<i64>>, least: u32) -> Option<u32> {
+        self.check(number?, |number| at_least(*number, least, what))
+    }
+
+    /// One of the words of a kind, if it is given; the error names them.
+    pub fn word<W: Copy + FromStr>(
+        &mut self,
+        what: &str,
+        word: Option<&Spanned<String>>,
+        all: impl Iterator<Item = &'static str>,
+    ) -> Option<W> {
+        self.check(word?, |text| {
+            text.parse().map_err(|_| format!("{text:?} is not {what}{}", hint(text, all)))
+        })
+    }
+}
+
+pub(crate) fn not_a_name(text: &str, what: &str, why: &NameError) -> String {
+    format!("{text:?} cannot be {what}: {why}")
+}
+
+pub(crate) fn at_least(value: i64, least: u32, what: &str) -> Result<u32, String> {
+    match u32::try_from(value) {
+        Ok(value) if value >= least => Ok(value),
+        _ => Err(format!("{what} is {value}; it must be {least} or more")),
+    }
+}
+
+/// A JSON Schema each, with a default and a description beside it.
+fn params(authored: &AuthoredDag, wrong: &mut Wrong) -> BTreeMap<String, Param> {
+    let mut params = BTreeMap::new();
+    for (name, param) in &authored.params {
+        let read = wrong.check(param, |value| read_param(name, value));
+        params.extend(read.map(|param| (name.clone(), param)));
+    }
+    params
+}
+
+fn read_param(name: &str, value: &Value) -> Result<Param, String> {
+    let Value::Object(entries) = value else {
+        return Err(format!(
+            "the param {name:?} is {value}; write a JSON Schema such as {{type: string, default: all}}"
+        ));
+    };
+    let mut schema = entries.clone();
+    let default = schema.remove("default");
+    let description = match schema.remove("description") {
+        None => String::new(),
+        Some(Value::String(text)) => text,
+        Some(other) => return Err(format!("the description of {name:?} is {other}; write a text")),
+    };
+    let schema = Value::Object(schema);
+    params::check_schema(&schema).map_err(|why| format!("the param {name:?}: {why}"))?;
+    let param = Param { schema, default, description };
+    if let Some(default) = &param.default {
+        params::check(name, &param, default)
+            .map_err(|why| format!("the default of {name:?}: {why}"))?;
+    }
+    Ok(param)
+}
+
+/// Every template against what will be known when it is rendered.
+fn check_templates(laid: &[LaidTask<'_>], dag: &Dag) -> Result<(), Vec<Diagnostic>> {
+    let plan =
+        Plan::new(dag.clone()).map_err(|missing| vec![Diagnostic::of_file(missing.to_string())])?;
+    let params: BTreeSet<&str> = dag.params.keys().map(String::as_str).collect();
+    let mut wrong = Wrong::default();
+    for (index, laid) in (0..).zip(laid) {
+        let texts = templates(laid);
+        if !texts.iter().any(|text| towpath_common::template::is_template(text.0)) {
+            continue;
+        }
+        let above = plan.above(index);
+        let above: BTreeSet<&str> = above.iter().map(|task| plan.task(*task).id.as_str()).collect();
+        let expand = plan.task(index).expand.as_ref();
+        let map = expand.map(|expand| expand.over.keys().map(String::as_str).collect());
+        let known = Known { params: &params, above: &above, map: map.as_ref() };
+        for (text, at) in texts {
+            if let Err(message) = check_template(text, &known) {
+                wrong.add(at, message);
+            }
+        }
+    }
+    wrong.list.dedup();
+    if wrong.list.is_empty() { Ok(()) } else { Err(wrong.list) }
+}
+
+/// All templates of a task, with their places.
+fn templates<'a>(laid: &'a LaidTask<'_>) -> Vec<(&'a str, Location)> {
+    let mut texts = Vec::new();
+    let command = laid.task.value.command.iter().flat_map(|command| &command.value);
+    for text in command.chain(laid.settings.environment.values()) {
+        texts.push((text.value.0.as_str(), text.referenced));
+    }
+    let own = laid.task.value.expand.iter().filter_map(|e| e.value.map_index_template.as_ref());
+    for text in laid.settings.working_dir.iter().chain(own) {
+        texts.push((text.value.as_str(), text.referenced));
+    }
+    texts
+}
