@@ -15,7 +15,8 @@ CREATE TABLE dag (
     source_dir TEXT,
     -- What the latest scheduled run covers.
     last_interval_start BIGINT,
-    last_interval_end BIGINT
+    last_interval_end BIGINT,
+    failed_in_a_row BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE dag_run (
@@ -32,7 +33,25 @@ CREATE TABLE dag_run (
     queued_at BIGINT NOT NULL,
     started_at BIGINT,
     ended_at BIGINT,
+    backfill_id TEXT,
     UNIQUE (dag_id, run_id)
+);
+
+CREATE INDEX dag_run_date ON dag_run (dag_id, logical_date);
+CREATE INDEX dag_run_backfill ON dag_run (backfill_id) WHERE backfill_id IS NOT NULL;
+
+CREATE TABLE backfill (
+    backfill_id TEXT NOT NULL PRIMARY KEY,
+    dag_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'paused', 'cancelled', 'completed')),
+    spec TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE pool (
+    name TEXT NOT NULL PRIMARY KEY,
+    slots BIGINT NOT NULL CHECK (slots >= 0),
+    include_deferred BIGINT NOT NULL CHECK (include_deferred IN (0, 1))
 );
 
 CREATE INDEX dag_run_live ON dag_run (run_key) WHERE state IN ('queued', 'running');

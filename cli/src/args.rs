@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use towpath_common::id::{DagId, QueueName, WorkerName};
+use towpath_common::backfill::{BackfillId, MAX_ACTIVE_RUNS, Reprocess};
+use towpath_common::event::Verdict;
+use towpath_common::id::{DagId, PoolName, QueueName, TaskId, WorkerName};
 
 /// A workflow orchestrator: DAGs of tasks, each in a container, on a schedule.
 #[derive(Debug, Parser)]
@@ -87,6 +89,12 @@ pub enum Command {
     /// Tasks of runs.
     #[command(subcommand)]
     Task(TaskVerb),
+    /// Ranges of a schedule, run or run again.
+    #[command(subcommand)]
+    Backfill(BackfillVerb),
+    /// Shared capacity, in slots.
+    #[command(subcommand)]
+    Pool(PoolVerb),
     /// Whether a role of this machine does its work; for health checks.
     Health(HealthOptions),
 }
@@ -171,9 +179,20 @@ pub struct StandaloneOptions {
 #[derive(Debug, Subcommand)]
 pub enum DagVerb {
     /// Check DAG files, and store nothing.
-    Validate { files: Vec<PathBuf> },
+    Validate {
+        /// Files, or folders with them.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Say what deploying DAG files would change, and store nothing.
+    Plan {
+        /// Files, or folders with them.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Deploy DAG files; the same content is no new version.
     Apply {
+        /// Files, or folders with them.
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// A Dag that is new starts paused.
@@ -184,6 +203,17 @@ pub enum DagVerb {
     List,
     /// Show the canonical form of a deployed Dag.
     Show { dag: DagId },
+    /// Show when a Dag's next runs come due, and what they cover.
+    NextRuns {
+        /// A deployed Dag, or a DAG file.
+        dag: String,
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 10)]
+        count: usize,
+        /// From this date on [default: now].
+        #[arg(long, value_name = "DATE")]
+        from: Option<String>,
+    },
     /// Start a run of a deployed Dag.
     Trigger(TriggerOptions),
     /// Run a DAG file once, here and now, with nothing else running; exit with its result.
@@ -217,6 +247,10 @@ pub struct TriggerOptions {
     /// The run's name [default: manual__ and the date].
     #[arg(long)]
     pub run_id: Option<String>,
+
+    /// Asking again with the same key starts no second run.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
 
     /// Show its progress, and exit with its result.
     #[arg(long)]
@@ -262,6 +296,58 @@ pub enum RunVerb {
     Watch { run: String },
     /// Stop a run: what runs is stopped, what has not begun is skipped.
     Cancel { run: String },
+    /// Run a whole run again.
+    Clear {
+        run: String,
+        #[command(flatten)]
+        how: ClearOptions,
+    },
+    /// Say how a run has ended.
+    Mark { run: String, state: Verdict },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ClearOptions {
+    /// Only instances that failed, or failed with something above them.
+    #[arg(long)]
+    pub only_failed: bool,
+
+    /// On the Dag's latest version, not on the run's own.
+    #[arg(long)]
+    pub latest: bool,
+
+    /// Show what would be cleared, and clear nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Selected {
+    /// A run by its id or its key.
+    pub run: String,
+
+    #[arg(required = true)]
+    pub tasks: Vec<TaskId>,
+
+    /// Only the instance with this map index.
+    #[arg(long)]
+    pub map_index: Option<i32>,
+
+    /// And the tasks above.
+    #[arg(long, short)]
+    pub upstream: bool,
+
+    /// And the tasks below.
+    #[arg(long, short)]
+    pub downstream: bool,
+
+    /// And the same tasks in all earlier runs.
+    #[arg(long)]
+    pub past: bool,
+
+    /// And in all later runs.
+    #[arg(long)]
+    pub future: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,10 +360,125 @@ pub enum TaskVerb {
         /// Which attempt [default: the latest].
         #[arg(long)]
         attempt: Option<u32>,
+        /// Which instance of a mapped task.
+        #[arg(long)]
+        map_index: Option<i32>,
         /// Follow it until it ends, across attempts.
         #[arg(long, short)]
         follow: bool,
     },
+    /// Run instances again, and what hangs below them if asked to.
+    Clear {
+        #[command(flatten)]
+        selected: Selected,
+        #[command(flatten)]
+        how: ClearOptions,
+    },
+    /// Say how instances have ended; what failed with them further down runs again.
+    Mark {
+        /// How they have ended.
+        #[arg(long = "as", value_name = "STATE")]
+        state: Verdict,
+        #[command(flatten)]
+        selected: Selected,
+        /// Show what would be marked, and mark nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Say why an instance is not running.
+    Why {
+        run: String,
+        task: TaskId,
+        #[arg(long)]
+        map_index: Option<i32>,
+    },
+    /// Show an instance's command and environment as they are rendered.
+    Render {
+        run: String,
+        task: TaskId,
+        #[arg(long)]
+        map_index: Option<i32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BackfillVerb {
+    /// Run a range of a Dag's schedule.
+    Create(BackfillOptions),
+    /// List backfills, the newest first.
+    List {
+        #[arg(long)]
+        dag: Option<DagId>,
+    },
+    /// Show a backfill and its runs.
+    Show { id: BackfillId },
+    /// Let none of its runs begin that has not begun.
+    Pause { id: BackfillId },
+    /// Let it go on.
+    Resume { id: BackfillId },
+    /// End it: runs that have not begun fail, those that have go on.
+    Cancel { id: BackfillId },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct BackfillOptions {
+    pub dag: DagId,
+
+    /// The first logical date: a date in the Dag's timezone, or an instant.
+    #[arg(long, value_name = "DATE")]
+    pub from: String,
+
+    /// The last one.
+    #[arg(long, value_name = "DATE")]
+    pub to: String,
+
+    /// What to do about dates that have a run: none, failed (run those again) or completed.
+    #[arg(long, default_value = "none")]
+    pub reprocess: Reprocess,
+
+    /// How many of its runs may be under way at once.
+    #[arg(long, default_value_t = MAX_ACTIVE_RUNS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_active_runs: u32,
+
+    /// The latest date first.
+    #[arg(long)]
+    pub reverse: bool,
+
+    /// A param of its runs, as JSON or as a text; may be repeated.
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+
+    /// Only these tasks, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub tasks: Vec<TaskId>,
+
+    /// And those above them.
+    #[arg(long, requires = "tasks")]
+    pub upstream: bool,
+
+    /// And those below them.
+    #[arg(long, requires = "tasks")]
+    pub downstream: bool,
+
+    /// Show what would be created or cleared, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PoolVerb {
+    /// List pools.
+    List,
+    /// Make a pool, or change it.
+    Set {
+        name: PoolName,
+        slots: u32,
+        /// Instances that wait without a worker keep their slots.
+        #[arg(long)]
+        include_deferred: bool,
+    },
+    /// Remove a pool; tasks that name it wait until it is there again.
+    Delete { name: PoolName },
 }
 
 #[derive(Debug, ClapArgs)]

@@ -42,6 +42,8 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Dag(verb) => verb::dag::run(&connection, verb).await,
         Command::Run(verb) => verb::run::run(&connection, verb).await,
         Command::Task(verb) => verb::task::run(&connection, verb).await,
+        Command::Backfill(verb) => verb::backfill::run(&connection, verb).await,
+        Command::Pool(verb) => verb::pool::run(&connection, verb).await,
         Command::Health(options) => verb::health::run(&connection, options).await,
     }
 }

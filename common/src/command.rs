@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::backfill::{BackfillId, BackfillSpec, BackfillState};
+use crate::event::Verdict;
 use crate::id::{DagId, RunKey};
 use crate::outcome::Report;
 use crate::run::DataInterval;
+use crate::selection::Selection;
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,37 @@ pub enum Command {
         run: RunKey,
         by: String,
     },
+    /// Run these instances again, on the run's version or on the Dag's latest.
+    Clear {
+        run: RunKey,
+        selection: Selection,
+        latest_version: bool,
+        by: String,
+    },
+    /// Say how these instances have ended.
+    Mark {
+        run: RunKey,
+        selection: Selection,
+        state: Verdict,
+        by: String,
+    },
+    MarkRun {
+        run: RunKey,
+        state: Verdict,
+        by: String,
+    },
+    CreateBackfill {
+        id: BackfillId,
+        spec: BackfillSpec,
+    },
+    /// Pause, resume (as running) or cancel.
+    SetBackfill {
+        id: BackfillId,
+        state: BackfillState,
+        by: String,
+    },
+    /// A pool was made, changed or removed.
+    PoolsChanged,
 }
 
 /// One entry of the inbox: what workers and people have to say to the scheduler.

@@ -236,6 +236,26 @@ impl Dag {
         }
     }
 
+    /// The Dag of these tasks only: what they depend on besides is taken as done.
+    pub fn part(&self, tasks: &[TaskId]) -> Result<Self, String> {
+        if let Some(unknown) = tasks.iter().find(|id| !self.tasks.iter().any(|t| t.id == **id)) {
+            return Err(format!("{} has no task {unknown}", self.dag_id));
+        }
+        let mut part = self.clone();
+        part.tasks.retain(|task| tasks.contains(&task.id));
+        for task in &mut part.tasks {
+            task.depends_on.retain(|above| tasks.contains(above));
+            let sources = task.expand.iter().flat_map(Expand::tasks);
+            if let Some((source, _)) =
+                sources.into_iter().find(|(source, _)| !tasks.contains(source))
+            {
+                let id = &task.id;
+                return Err(format!("task {id} is expanded over {source}, which is left out"));
+            }
+        }
+        Ok(part)
+    }
+
     /// The version that this content is. Equal content has an equal id, wherever it is computed.
     pub fn version(&self) -> VersionId {
         let hash = Sha256::digest(self.canonical_json().as_bytes());

@@ -5,6 +5,7 @@ use crate::event::InstanceIndex;
 use crate::id::{TaskId, WorkerName};
 use crate::outcome::{Failure, Outputs};
 use crate::plan::TaskIndex;
+use crate::run::Instance;
 use crate::state::{RunState, TaskState};
 use crate::time::Timestamp;
 
@@ -57,6 +58,23 @@ pub enum Decision {
         at: Timestamp,
         failure: Option<Failure>,
         outputs: Outputs,
+    },
+    /// A person has cleared the instance: it is as it was born, but for the number of its attempts.
+    Clear {
+        instance: InstanceIndex,
+        /// As it was.
+        before: Box<Instance>,
+    },
+    /// A person has said how the instance has ended.
+    Mark {
+        instance: InstanceIndex,
+        state: TaskState,
+        at: Timestamp,
+        failure: Option<Failure>,
+    },
+    /// The run had ended and goes on: it waits for a place again.
+    ReopenRun {
+        at: Timestamp,
     },
     /// Whoever runs this attempt is to stop it.
     Stop {

@@ -2,10 +2,20 @@
 
 use crate::id::WorkerName;
 use crate::outcome::Outcome;
+use crate::plan::TaskIndex;
 use crate::time::Timestamp;
+use crate::words::words;
 
 /// The number of an instance in its run's snapshot.
 pub type InstanceIndex = u32;
+
+words!(
+    /// What a person can say of an end.
+    Verdict {
+        Success = "success",
+        Failed = "failed",
+    }
+);
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -28,6 +38,18 @@ pub enum Event {
     AttemptLost { instance: InstanceIndex, attempt: u32, why: String },
     /// The delay before the next try is over.
     RetryDue { instance: InstanceIndex },
+    /// The Dag's previous run no longer holds the task back.
+    PastMet { task: TaskIndex },
+    /// No worker has taken the attempt in the time that its task allows.
+    QueueTimedOut { instance: InstanceIndex, attempt: u32 },
+    /// The run has taken longer than its Dag allows.
+    RunTimedOut,
     /// A person has cancelled the run.
     RunCancelled { by: String },
+    /// A person wants these instances to be run again.
+    Cleared { instances: Vec<InstanceIndex>, by: String },
+    /// A person says how these instances have ended; those below that failed with them run again.
+    Marked { instances: Vec<InstanceIndex>, state: Verdict, by: String },
+    /// A person says how the run has ended.
+    RunMarked { state: Verdict, by: String },
 }

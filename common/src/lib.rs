@@ -8,6 +8,7 @@
 //! only clock is behind the [`time::Clock`] trait, and what happens *next* is decided in
 //! `towpath-scheduler`, never here.
 
+pub mod backfill;
 pub mod command;
 pub mod cron;
 pub mod dag;
@@ -20,6 +21,7 @@ pub mod params;
 pub mod plan;
 pub mod port;
 pub mod run;
+pub mod selection;
 pub mod snapshot;
 pub mod state;
 pub mod template;

@@ -2,9 +2,13 @@
 //! the graph alone. All runs of a version share one plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
-use crate::dag::{Dag, Fixture, Task};
+use crate::dag::{Dag, Fixture, Past, Task, WeightRule};
 use crate::id::{TaskId, VersionId};
+
+/// Of a task with more tasks than this above or below it, so many are weighed.
+const WEIGHED_MAX: usize = 10_000;
 
 /// The number of a task in its plan: its place in `Dag::tasks`.
 pub type TaskIndex = u32;
@@ -28,6 +32,8 @@ pub struct Plan {
     expanded_over: BTreeMap<TaskIndex, Vec<TaskIndex>>,
     /// The leaves that decide how a run ends.
     deciding: Vec<TaskIndex>,
+    /// Worked out when they are first asked for.
+    weights: Vec<OnceLock<i32>>,
 }
 
 /// Edges in compressed rows: those of task `i` are `edges[offsets[i]..offsets[i + 1]]`.
@@ -96,6 +102,7 @@ impl Plan {
             map_keys: BTreeMap::new(),
             expanded_over: BTreeMap::new(),
             deciding: Vec::new(),
+            weights: vec![OnceLock::new(); count],
         };
         plan.find_setups();
         plan.find_map_sources()?;
@@ -159,6 +166,27 @@ impl Plan {
             return self.numbers.iter().copied().filter(|task| self.is_leaf(*task)).collect();
         }
         deciding
+    }
+
+    /// The task's own weight and, by its rule, those of all above or below it; Airflow's sum, which counts
+    /// each task once.
+    fn find_weight(&self, task: TaskIndex) -> i32 {
+        let claims = &self.task(task).claims;
+        let next = match claims.weight_rule {
+            WeightRule::Absolute => return claims.priority_weight,
+            WeightRule::Downstream => Self::downstream,
+            WeightRule::Upstream => Self::upstream,
+        };
+        let mut seen = BTreeSet::from([task]);
+        let mut open = vec![task];
+        let mut sum = 0i64;
+        while let Some(here) = open.pop() {
+            sum += i64::from(self.task(here).claims.priority_weight);
+            let fresh = next(self, here).iter().filter(|_| seen.len() < WEIGHED_MAX);
+            let fresh: Vec<TaskIndex> = fresh.copied().collect();
+            open.extend(fresh.into_iter().filter(|there| seen.insert(*there)));
+        }
+        i32::try_from(sum).unwrap_or(if sum > 0 { i32::MAX } else { i32::MIN })
     }
 
     /// All that can be come to from a task, without the task, in the order of the numbers.
@@ -250,6 +278,16 @@ impl Plan {
 
     pub fn map_group(&self, task: TaskIndex) -> Option<&str> {
         self.task(task).expand.as_ref()?.group.as_deref()
+    }
+
+    /// Whether any task waits for the Dag's previous run.
+    pub fn looks_back(&self) -> bool {
+        self.dag.tasks.iter().any(|task| task.past != Past::None)
+    }
+
+    /// What goes first when not all can go: the greater weight.
+    pub fn weight(&self, task: TaskIndex) -> i32 {
+        *self.weights[task as usize].get_or_init(|| self.find_weight(task))
     }
 
     /// The leaves that decide how a run ends.

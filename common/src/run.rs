@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::{DagId, RunKey, TaskId, UNMAPPED, VersionId, WorkerName};
+use crate::backfill::BackfillId;
+use crate::id::{DagId, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName};
 use crate::outcome::Failure;
 use crate::state::{RunState, TaskState};
 use crate::time::Timestamp;
@@ -49,6 +50,18 @@ pub struct DagRun {
     pub queued_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// The backfill that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<BackfillId>,
+}
+
+/// Shared capacity. How much of it is taken follows from the attempts that are out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    pub name: PoolName,
+    pub slots: u32,
+    /// Whether an instance that waits without a worker keeps its slots.
+    pub include_deferred: bool,
 }
 
 /// One task in one run, with what is known of its latest attempt.

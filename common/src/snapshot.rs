@@ -68,6 +68,8 @@ pub struct RunSnapshot {
     mapped: BTreeMap<TaskIndex, Vec<InstanceIndex>>,
     upstream: Vec<UpstreamCounts>,
     lengths: Lengths,
+    /// Expanded tasks that were cleared as a whole: over what they are expanded may have changed.
+    recount: BTreeSet<TaskIndex>,
     /// Tasks that wait for an earlier run of the Dag.
     waits_for_past: BTreeSet<TaskIndex>,
     unfinished: u32,
@@ -96,6 +98,7 @@ impl RunSnapshot {
             run,
             mapped: BTreeMap::new(),
             lengths: BTreeMap::new(),
+            recount: BTreeSet::new(),
             waits_for_past: BTreeSet::new(),
             under_way: 0,
             plan,
@@ -128,6 +131,8 @@ impl RunSnapshot {
             self.instances[index as usize] = Instance { task, ..record.instance.clone() };
             self.arrive(index);
         }
+        let expanded: Vec<TaskIndex> = self.mapped.keys().copied().collect();
+        expanded.into_iter().for_each(|task| self.note_cleared(task));
     }
 
     pub fn instance(&self, index: InstanceIndex) -> &Instance {
@@ -152,6 +157,14 @@ impl RunSnapshot {
         self.waits_for_past.contains(&task)
     }
 
+    pub fn waits_for_any_past(&self) -> bool {
+        !self.waits_for_past.is_empty()
+    }
+
+    pub fn waiting_for_past(&self) -> impl Iterator<Item = TaskIndex> {
+        self.waits_for_past.iter().copied()
+    }
+
     /// The task is to wait until [`Self::past_is_met`].
     pub fn wait_for_past(&mut self, task: TaskIndex) {
         self.waits_for_past.insert(task);
@@ -168,6 +181,11 @@ impl RunSnapshot {
             Some(instances) => instances,
             None => self.plan.own_index(task),
         }
+    }
+
+    /// The task was cleared as a whole and has not begun since.
+    pub fn may_be_expanded_anew(&self, task: TaskIndex) -> bool {
+        self.recount.contains(&task)
     }
 
     pub fn is_expanded(&self, task: TaskIndex) -> bool {
@@ -244,6 +262,8 @@ impl RunSnapshot {
             }
             Decision::Expand { task, instances } => self.expand(*task, *instances),
             Decision::Schedule { instance } => {
+                let task = self.instance(*instance).task;
+                self.recount.remove(&task);
                 let instance = self.enter(*instance, TaskState::Scheduled);
                 instance.retry_at = None;
             }
@@ -278,6 +298,27 @@ impl RunSnapshot {
             Decision::Exclude { instance, tasks } => {
                 self.instances[*instance as usize].excluded = Some(tasks.clone().into());
             }
+            Decision::Clear { instance, .. } => {
+                let cleared = self.put(*instance, TaskState::None);
+                let born = Instance::new(cleared.task);
+                *cleared =
+                    Instance { map_index: cleared.map_index, attempt: cleared.attempt, ..born };
+                self.lengths.remove(instance);
+                let task = self.instance(*instance).task;
+                self.note_cleared(task);
+            }
+            Decision::Mark { instance, state, at, failure } => {
+                let marked = self.put(*instance, *state);
+                marked.ended_at = Some(*at);
+                marked.retry_at = None;
+                marked.failure = failure.clone().map(Box::new);
+            }
+            Decision::ReopenRun { at } => {
+                self.run.state = RunState::Queued;
+                self.run.queued_at = *at;
+                self.run.started_at = None;
+                self.run.ended_at = None;
+            }
             Decision::Stop { .. } => {}
         }
     }
@@ -295,10 +336,22 @@ impl RunSnapshot {
             "run {}, instance {index}: {from} cannot become {state}",
             self.run.key
         );
+        self.put(index, state)
+    }
+
+    /// Whatever the tables say: people may.
+    fn put(&mut self, index: InstanceIndex, state: TaskState) -> &mut Instance {
         self.leave(index);
         self.instances[index as usize].state = state;
         self.arrive(index);
         &mut self.instances[index as usize]
+    }
+
+    fn note_cleared(&mut self, task: TaskIndex) {
+        let born = |index: &InstanceIndex| self.instance(*index).state == TaskState::None;
+        if self.is_expanded(task) && self.instances_of(task).iter().all(born) {
+            self.recount.insert(task);
+        }
     }
 
     /// Takes the instance out of the counters.
@@ -327,20 +380,22 @@ impl RunSnapshot {
         }
     }
 
-    /// The one instance of the task becomes the first of so many.
+    /// The task has so many instances from now on, the one that it was born with the first of them.
     fn expand(&mut self, task: TaskIndex, instances: u32) {
         assert!(instances > 0, "a task is expanded over something");
         let first_new = u32::try_from(self.instances.len()).expect("counted in u32");
-        let mut of_task = vec![task];
         self.instances[task as usize].map_index = 0;
-        for (index, map_index) in (first_new..).zip(1..).take(instances as usize - 1) {
+        let of_task = self.mapped.entry(task).or_insert_with(|| vec![task]);
+        let before = u32::try_from(of_task.len()).expect("counted in u32");
+        for (index, map_index) in (first_new..).zip(before..instances) {
+            let map_index = i32::try_from(map_index).expect("at most INSTANCES_MAX");
             self.instances.push(Instance { map_index, ..Instance::new(task) });
             of_task.push(index);
         }
-        self.unfinished += instances - 1;
-        self.mapped.insert(task, of_task);
+        let new = instances.saturating_sub(before);
+        self.unfinished += new;
         for below in self.plan.downstream(task) {
-            self.upstream[*below as usize].total += instances - 1;
+            self.upstream[*below as usize].total += new;
         }
     }
 

@@ -69,7 +69,7 @@ pub const TASK_TRANSITIONS: &[(TaskState, &[TaskState])] = &[
 
 /// The same for runs.
 pub const RUN_TRANSITIONS: &[(RunState, &[RunState])] = &[
-    (RunState::Queued, &[RunState::Running, RunState::Failed]),
+    (RunState::Queued, &[RunState::Running, RunState::Success, RunState::Failed]),
     (RunState::Running, &[RunState::Success, RunState::Failed]),
     (RunState::Success, &[]),
     (RunState::Failed, &[]),

@@ -350,6 +350,7 @@ mod tests {
             queued_at: at,
             started_at: None,
             ended_at: None,
+            backfill: None,
         };
         let task = TaskId::new("load").expect("a name");
         let attempt = AttemptKey { run: run.key, task: task.clone(), map_index: -1, number: 1 };

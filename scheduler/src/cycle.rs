@@ -4,19 +4,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use towpath_common::command::{Command, InboxBody, InboxItem};
-use towpath_common::id::{DagId, RunKey, WorkerName};
+use towpath_common::command::{InboxBody, InboxItem};
+use towpath_common::id::{DagId, WorkerName};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{BusEvent, Commit, StoreError, Subscription};
-use towpath_common::run::{DagRun, DataInterval, RunType};
-use towpath_common::state::RunState;
-use towpath_common::time::Timestamp;
 
 use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
 use crate::leader::Term;
 use crate::sweep::{LaneDepths, Outside, Watch, sweep};
-use crate::takeover::{load, load_dag, plan};
+use crate::takeover::{load, load_dag};
 use crate::world::World;
 use crate::{SchedulerConfig, Services};
 
@@ -35,8 +32,8 @@ pub enum End {
     Fatal(String),
 }
 
-/// Stops the pass; the `?` of this file.
-enum Stop {
+/// Stops the pass; the `?` of the loop.
+pub(crate) enum Stop {
     Deposed(String),
     Fatal(String),
 }
@@ -76,12 +73,12 @@ async fn cycle(services: &Services, config: &SchedulerConfig, term: &Term) -> St
     }
 }
 
-struct Cycle<'a> {
-    services: &'a Services,
+pub(crate) struct Cycle<'a> {
+    pub services: &'a Services,
     config: &'a SchedulerConfig,
     term: &'a Term,
-    world: World,
-    draft: Draft,
+    pub world: World,
+    pub draft: Draft,
     outside: Outside,
     announcements: Option<Box<dyn Subscription>>,
     inbox_tick: tokio::time::Interval,
@@ -116,7 +113,7 @@ impl<'a> Cycle<'a> {
             announcements.inspect_err(|error| tracing::warn!(%error, "not listening"));
         let mut watch = Watch::begin(services.clock.now());
         let (world, draft) = loop {
-            match load(services, config).await {
+            match load(services.store.as_ref(), config, services.clock.now()).await {
                 Ok(loaded) => break loaded,
                 Err(error) => outlast(error, &mut watch, services).await?,
             }
@@ -244,75 +241,12 @@ impl<'a> Cycle<'a> {
         Ok(())
     }
 
-    async fn obey(&mut self, command: Command) -> Result<(), Stop> {
-        let now = self.services.clock.now();
-        match command {
-            Command::DagChanged { dag_id } => self.load_dag(&dag_id).await,
-            Command::PauseDag { dag_id, paused } => {
-                self.world.pause(&dag_id, paused, now, &mut self.draft);
-                Ok(())
-            }
-            Command::TriggerRun { dag_id, run, run_id, logical_date, data_interval, params } => {
-                if self.world.dag(&dag_id).is_none() {
-                    self.load_dag(&dag_id).await?;
-                }
-                let Some(dag) = self.world.dag(&dag_id) else {
-                    tracing::warn!(%dag_id, "a run was asked for and there is no such Dag");
-                    return Ok(());
-                };
-                let run = DagRun {
-                    key: run,
-                    dag_id,
-                    run_id,
-                    run_type: RunType::Manual,
-                    version: dag.plan.version.clone(),
-                    logical_date,
-                    data_interval,
-                    params,
-                    state: RunState::Queued,
-                    queued_at: now,
-                    started_at: None,
-                    ended_at: None,
-                };
-                self.create_run(run).await
-            }
-            Command::CancelRun { run, by } => {
-                self.world.cancel(run, by, now, &mut self.draft);
-                Ok(())
-            }
-        }
-    }
-
-    /// Adds the run, if its Dag does not already have one of that name.
-    async fn create_run(&mut self, run: DagRun) -> Result<(), Stop> {
-        let known = loop {
-            match self.services.store.find_runs(Some(&run.dag_id), &run.run_id).await {
-                Ok(known) => break known,
-                Err(error) => self.outlast(error).await?,
-            }
-        };
-        if !known.is_empty() || self.world.has_run(run.key) {
-            tracing::info!(dag.id = %run.dag_id, run.id = %run.run_id, "there is such a run already");
-            return Ok(());
-        }
-        let plan = loop {
-            match plan(self.services, &mut self.world, &run.version).await {
-                Ok(plan) => break plan,
-                Err(error) => self.outlast(error).await?,
-            }
-        };
-        if let Some(plan) = plan {
-            self.world.add_run(run, plan, self.services.clock.now(), &mut self.draft);
-            // The next run of this pass may have the same name: the store must know this one.
-            self.commit().await?;
-        }
-        Ok(())
-    }
-
-    async fn load_dag(&mut self, dag_id: &DagId) -> Result<(), Stop> {
+    pub async fn load_dag(&mut self, dag_id: &DagId) -> Result<(), Stop> {
         // Its pause may be decided in this very pass.
         self.commit().await?;
-        while let Err(error) = load_dag(self.services, &mut self.world, dag_id).await {
+        let store = self.services.store.as_ref();
+        let now = self.services.clock.now();
+        while let Err(error) = load_dag(store, &mut self.world, dag_id, now).await {
             self.outlast(error).await?;
         }
         Ok(())
@@ -329,30 +263,6 @@ impl<'a> Cycle<'a> {
         Ok(())
     }
 
-    fn scheduled_run(
-        &self,
-        dag_id: &DagId,
-        data_interval: DataInterval,
-        now: Timestamp,
-    ) -> Option<DagRun> {
-        let plan = &self.world.dag(dag_id)?.plan;
-        let defaults = plan.dag.params.iter();
-        Some(DagRun {
-            key: RunKey(self.services.ids.uuid()),
-            dag_id: dag_id.clone(),
-            run_id: RunType::Scheduled.run_id(data_interval.start),
-            run_type: RunType::Scheduled,
-            version: plan.version.clone(),
-            logical_date: data_interval.start,
-            data_interval,
-            params: defaults.filter_map(|(k, p)| Some((k.clone(), p.default.clone()?))).collect(),
-            state: RunState::Queued,
-            queued_at: now,
-            started_at: None,
-            ended_at: None,
-        })
-    }
-
     async fn sweep(&mut self) -> Result<(), Stop> {
         let Self { services, config, world, watch, outside, draft, .. } = self;
         match sweep(services, config, world, *watch, outside, draft).await {
@@ -365,13 +275,14 @@ impl<'a> Cycle<'a> {
     }
 
     /// Commits what was drafted, then tells whom it concerns.
-    async fn commit(&mut self) -> Result<(), Stop> {
+    pub async fn commit(&mut self) -> Result<(), Stop> {
         let commit = self.world.commit_of(&mut self.draft);
         if !commit.is_empty() {
             self.write(&commit).await?;
         }
         let draft = std::mem::take(&mut self.draft);
         self.world.forget_runs(&draft.ended_runs);
+        self.world.forget_backfills(&draft.ended_backfills);
         self.outside.dispatcher.dispatch(draft.dispatches);
         if !draft.stops.is_empty() {
             let stop = Announcement::Stop { attempts: draft.stops };
@@ -396,7 +307,7 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    async fn outlast(&mut self, error: StoreError) -> Result<(), Stop> {
+    pub async fn outlast(&mut self, error: StoreError) -> Result<(), Stop> {
         outlast(error, &mut self.watch, self.services).await
     }
 }

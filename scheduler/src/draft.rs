@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use towpath_common::backfill::{Backfill, BackfillId};
+use towpath_common::dag::Dag;
 use towpath_common::event::InstanceIndex;
-use towpath_common::id::{AttemptKey, DagId, RunKey};
+use towpath_common::id::{AttemptKey, DagId, RunKey, TaskId};
 use towpath_common::message::Dispatch;
 use towpath_common::port::{Commit, XCom};
 use towpath_common::run::{DagRun, DataInterval, InstanceRecord};
@@ -19,6 +21,11 @@ pub struct Draft {
     pub xcoms: Vec<XCom>,
     pub fired: Vec<(DagId, DataInterval)>,
     pub paused: Vec<(DagId, bool)>,
+    pub failed_in_a_row: Vec<(DagId, u32)>,
+    pub partial_versions: Vec<Dag>,
+    pub backfills: BTreeSet<BackfillId>,
+    /// Instances whose outputs are no longer theirs.
+    pub cleared: Vec<(RunKey, TaskId, i32)>,
     pub consumed: Vec<String>,
     /// To publish when the commit is done.
     pub dispatches: Vec<Dispatch>,
@@ -26,6 +33,7 @@ pub struct Draft {
     pub stops: Vec<AttemptKey>,
     /// Runs that ended; they leave memory when the commit is done.
     pub ended_runs: Vec<RunKey>,
+    pub ended_backfills: Vec<BackfillId>,
 }
 
 impl Draft {
@@ -34,6 +42,7 @@ impl Draft {
         &mut self,
         run: impl Fn(RunKey) -> DagRun,
         record: impl Fn(RunKey, InstanceIndex) -> InstanceRecord,
+        backfill: impl Fn(BackfillId) -> Option<Backfill>,
     ) -> Commit {
         let new: BTreeSet<RunKey> = self.new_runs.iter().map(|run| run.key).collect();
         let changed = std::mem::take(&mut self.runs);
@@ -48,6 +57,13 @@ impl Draft {
             xcoms: std::mem::take(&mut self.xcoms),
             fired: std::mem::take(&mut self.fired),
             paused: std::mem::take(&mut self.paused),
+            failed_in_a_row: std::mem::take(&mut self.failed_in_a_row),
+            partial_versions: std::mem::take(&mut self.partial_versions),
+            backfills: std::mem::take(&mut self.backfills)
+                .into_iter()
+                .filter_map(backfill)
+                .collect(),
+            cleared: std::mem::take(&mut self.cleared),
             consumed: std::mem::take(&mut self.consumed),
         }
     }

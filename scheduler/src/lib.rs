@@ -14,11 +14,12 @@ pub mod core;
 
 mod cycle;
 mod dispatch;
-mod draft;
+pub mod draft;
 mod leader;
+mod obey;
 mod sweep;
-mod takeover;
-mod world;
+pub mod takeover;
+pub mod world;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,6 +32,7 @@ use towpath_common::port::{Bus, Queue, Store};
 use towpath_common::template::Variables;
 use towpath_common::time::Clock;
 
+pub use context::{Contexts, RunContext, SpecError};
 pub use executor::Executor;
 pub use log::{AttemptLog, log_path};
 

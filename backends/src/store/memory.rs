@@ -6,15 +6,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use towpath_common::backfill::{Backfill, BackfillId, BackfillState};
 use towpath_common::command::InboxItem;
 use towpath_common::dag::Dag;
-use towpath_common::id::{AttemptKey, DagId, RunKey, TaskId, VersionId, WorkerName};
+use towpath_common::id::{AttemptKey, DagId, PoolName, RunKey, TaskId, VersionId, WorkerName};
 use towpath_common::outcome::{Outputs, Report};
 use towpath_common::port::{
     Commit, DagRecord, DagStore, Deployed, LEADER, Lease, PeopleStore, RunSummary, SchedulerStore,
     StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
-use towpath_common::run::{DagRun, Instance, InstanceRecord};
+use towpath_common::run::{DagRun, Instance, InstanceRecord, Pool, RunType};
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 
@@ -32,6 +33,8 @@ struct Tables {
     instances: BTreeMap<Place, InstanceRecord>,
     ended_attempts: BTreeMap<(Place, u32), InstanceRecord>,
     xcoms: BTreeMap<Place, Outputs>,
+    pools: BTreeMap<PoolName, Pool>,
+    backfills: BTreeMap<BackfillId, Backfill>,
     inbox: BTreeMap<(Timestamp, String), InboxItem>,
     leases: BTreeMap<&'static str, Lease>,
     workers: BTreeMap<WorkerName, WorkerRecord>,
@@ -113,6 +116,7 @@ impl DagStore for MemoryStore {
                 paused: paused_at_creation,
                 source_dir: None,
                 last_interval: None,
+                failed_in_a_row: 0,
             });
         record.version = version;
         record.source_dir = source_dir.map(str::to_owned);
@@ -143,6 +147,36 @@ impl DagStore for MemoryStore {
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         Ok(self.tables().workers.values().cloned().collect())
+    }
+
+    async fn pools(&self) -> Result<Vec<Pool>> {
+        Ok(self.tables().pools.values().cloned().collect())
+    }
+
+    async fn runs_between(
+        &self,
+        dag_id: &DagId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<DagRun>> {
+        let tables = self.tables();
+        let in_range =
+            |run: &&DagRun| run.dag_id == *dag_id && (from..=to).contains(&run.logical_date);
+        let mut runs: Vec<DagRun> = tables.runs.values().filter(in_range).cloned().collect();
+        runs.sort_by_key(|run| (run.logical_date, run.key));
+        Ok(runs)
+    }
+
+    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>> {
+        let tables = self.tables();
+        let wanted = tables.xcoms.iter().filter(|((r, t, _), _)| *r == run && tasks.contains(t));
+        let xcom = |((run, task, map_index), outputs): (&Place, &Outputs)| XCom {
+            run: *run,
+            task: task.clone(),
+            map_index: *map_index,
+            outputs: outputs.clone(),
+        };
+        Ok(wanted.map(xcom).collect())
     }
 }
 
@@ -190,6 +224,32 @@ impl SchedulerStore for MemoryStore {
         Ok(live.cloned().collect())
     }
 
+    async fn live_backfills(&self) -> Result<Vec<Backfill>> {
+        let live = |backfill: &&Backfill| {
+            matches!(backfill.state, BackfillState::Running | BackfillState::Paused)
+        };
+        let mut live: Vec<Backfill> =
+            self.tables().backfills.values().filter(live).cloned().collect();
+        live.sort_by_key(|backfill| (backfill.created_at, backfill.id));
+        Ok(live)
+    }
+
+    async fn previous_run(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+        manual: bool,
+    ) -> Result<Option<DagRun>> {
+        let tables = self.tables();
+        let counts = |run: &&DagRun| {
+            run.dag_id == *dag_id
+                && run.logical_date < before
+                && (manual || run.run_type != RunType::Manual)
+        };
+        let latest = tables.runs.values().filter(counts).max_by_key(|r| (r.logical_date, r.key));
+        Ok(latest.cloned())
+    }
+
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>> {
         Ok(self.tables().inbox.values().take(limit as usize).cloned().collect())
     }
@@ -207,6 +267,12 @@ impl SchedulerStore for MemoryStore {
         {
             let text = format!("{} already has a run {}", double.dag_id, double.run_id);
             return Err(StoreError::Conflict(text));
+        }
+        for dag in &commit.partial_versions {
+            tables.versions.entry(dag.version()).or_insert_with(|| dag.clone());
+        }
+        for backfill in &commit.backfills {
+            tables.backfills.insert(backfill.id, backfill.clone());
         }
         for run in commit.new_runs.iter().chain(&commit.runs) {
             tables.runs.insert(run.key, run.clone());
@@ -226,6 +292,9 @@ impl SchedulerStore for MemoryStore {
             let key = (record_place(record), record.instance.attempt);
             tables.ended_attempts.entry(key).or_insert_with(|| record.clone());
         }
+        for place in &commit.cleared {
+            tables.xcoms.remove(place);
+        }
         for xcom in &commit.xcoms {
             let outputs = tables.xcoms.entry((xcom.run, xcom.task.clone(), xcom.map_index));
             outputs.or_default().extend(xcom.outputs.clone());
@@ -238,6 +307,11 @@ impl SchedulerStore for MemoryStore {
         for (dag_id, paused) in &commit.paused {
             if let Some(record) = tables.dags.get_mut(dag_id) {
                 record.paused = *paused;
+            }
+        }
+        for (dag_id, failed) in &commit.failed_in_a_row {
+            if let Some(record) = tables.dags.get_mut(dag_id) {
+                record.failed_in_a_row = *failed;
             }
         }
         tables.inbox.retain(|_, item| !commit.consumed.contains(&item.id));
@@ -355,24 +429,37 @@ impl WorkerStore for MemoryStore {
         let tables = self.tables();
         Ok(attempts.iter().filter(|attempt| tables.running(attempt).is_some()).cloned().collect())
     }
-
-    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>> {
-        let tables = self.tables();
-        let wanted = tables.xcoms.iter().filter(|((r, t, _), _)| *r == run && tasks.contains(t));
-        let xcom = |((run, task, map_index), outputs): (&Place, &Outputs)| XCom {
-            run: *run,
-            task: task.clone(),
-            map_index: *map_index,
-            outputs: outputs.clone(),
-        };
-        Ok(wanted.map(xcom).collect())
-    }
 }
 
 #[async_trait]
 impl PeopleStore for MemoryStore {
     async fn leader(&self) -> Result<Option<Lease>> {
         Ok(self.tables().leases.get(LEADER).cloned())
+    }
+
+    async fn put_pool(&self, pool: &Pool) -> Result<()> {
+        self.tables().pools.insert(pool.name.clone(), pool.clone());
+        Ok(())
+    }
+
+    async fn delete_pool(&self, pool: &PoolName) -> Result<bool> {
+        Ok(self.tables().pools.remove(pool).is_some())
+    }
+
+    async fn backfills(&self, dag_id: Option<&DagId>) -> Result<Vec<Backfill>> {
+        let of_dag = |backfill: &&Backfill| dag_id.is_none_or(|id| backfill.spec.dag_id == *id);
+        let mut found: Vec<Backfill> =
+            self.tables().backfills.values().filter(of_dag).cloned().collect();
+        found.sort_by_key(|backfill| std::cmp::Reverse((backfill.created_at, backfill.id)));
+        Ok(found)
+    }
+
+    async fn backfill_runs(&self, id: BackfillId) -> Result<Vec<DagRun>> {
+        let tables = self.tables();
+        let members = tables.runs.values().filter(|run| run.backfill == Some(id));
+        let mut runs: Vec<DagRun> = members.cloned().collect();
+        runs.sort_by_key(|run| (run.logical_date, run.key));
+        Ok(runs)
     }
 
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<()> {

@@ -2,18 +2,17 @@
 
 use anyhow::{Context, bail};
 use towpath_common::command::Command;
-use towpath_common::dag::Dag;
 use towpath_common::id::DagId;
 use towpath_common::port::Deployed;
 
 use super::deploy::{Deployer, ReadDag, read_all};
 use super::runs::{print_runs, tell_failures};
-use super::trigger::{Asked, first_moment, logical_date, params, trigger};
+use super::trigger::{Asked, Name, first_moment, logical_date, params, trigger};
+use super::{next_runs, plan};
 use crate::args::{Connection, DagRunOptions, DagVerb, TriggerOptions};
 use crate::embedded::{Engine, EngineConfig};
 use crate::outcome::Outcome;
 use crate::progress::watch_runs;
-use crate::settings::WAIT_VERB;
 use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outcome> {
@@ -21,21 +20,26 @@ pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outco
         DagVerb::Validate { files } => validate(&read_all(&files)?),
         DagVerb::Apply { files, paused } => {
             let dags = read_all(&files)?;
-            return apply(&deployer(connection).await?, &dags, paused).await;
+            return apply(&Deployer::connect(connection).await?, &dags, paused).await;
         }
-        DagVerb::List => list(&deployer(connection).await?).await?,
-        DagVerb::Show { dag } => show(&deployer(connection).await?, &dag).await?,
+        DagVerb::Plan { files } => {
+            let dags = read_all(&files)?;
+            plan::plan(&Deployer::connect(connection).await?, &dags).await?;
+        }
+        DagVerb::NextRuns { dag, count, from } => {
+            next_runs::next_runs(connection, &dag, count, from).await?;
+        }
+        DagVerb::List => list(&Deployer::connect(connection).await?).await?,
+        DagVerb::Show { dag } => show(&Deployer::connect(connection).await?, &dag).await?,
         DagVerb::Trigger(options) => return trigger_and_watch(connection, options).await,
         DagVerb::Run(options) => return run_file(connection, options).await,
-        DagVerb::Pause { dag } => pause(&deployer(connection).await?, dag, true).await?,
-        DagVerb::Unpause { dag } => pause(&deployer(connection).await?, dag, false).await?,
+        DagVerb::Pause { dag } => pause(&Deployer::connect(connection).await?, dag, true).await?,
+        DagVerb::Unpause { dag } => {
+            pause(&Deployer::connect(connection).await?, dag, false).await?
+        }
         DagVerb::Schema => println!("{:#}", towpath_dagfile::schema()),
     }
     Ok(Outcome::Done)
-}
-
-async fn deployer(connection: &Connection) -> anyhow::Result<Deployer> {
-    Ok(Deployer { store: connection.store(WAIT_VERB).await?, bus: connection.bus_if_any().await? })
 }
 
 fn validate(dags: &[ReadDag]) {
@@ -65,21 +69,12 @@ async fn list(deployer: &Deployer) -> anyhow::Result<()> {
 }
 
 async fn show(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(&deployed(deployer, dag_id).await?)?);
+    println!("{}", serde_json::to_string_pretty(&deployer.deployed(dag_id).await?)?);
     Ok(())
 }
 
-async fn deployed(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<Dag> {
-    let record = deployer.store.dag(dag_id).await?;
-    let record = record.with_context(|| {
-        format!("there is no Dag {dag_id}; deploy it with towpath dag apply FILE")
-    })?;
-    let dag = deployer.store.dag_version(&record.version).await?;
-    dag.with_context(|| format!("the version {} is gone", record.version))
-}
-
 async fn pause(deployer: &Deployer, dag_id: DagId, paused: bool) -> anyhow::Result<()> {
-    deployed(deployer, &dag_id).await?;
+    deployer.deployed(&dag_id).await?;
     deployer.ask(Command::PauseDag { dag_id: dag_id.clone(), paused }).await?;
     println!("{dag_id} {}", if paused { "paused" } else { "unpaused" });
     Ok(())
@@ -89,11 +84,11 @@ async fn trigger_and_watch(
     connection: &Connection,
     options: TriggerOptions,
 ) -> anyhow::Result<Outcome> {
-    let deployer = deployer(connection).await?;
-    let dag = deployed(&deployer, &options.dag).await?;
+    let deployer = Deployer::connect(connection).await?;
+    let dag = deployer.deployed(&options.dag).await?;
     let date = logical_date(&options.input, &dag)?;
     let params = params(&options.input, &dag)?;
-    let Asked { run, run_id } = trigger(&deployer, &dag, date, params, options.run_id).await?;
+    let Asked { run, run_id } = trigger(&deployer, &dag, date, params, name_of(&options)?).await?;
     println!("{} {run_id}", dag.dag_id);
     if !options.watch {
         return Ok(Outcome::Done);
@@ -102,6 +97,16 @@ async fn trigger_and_watch(
     print_runs(deployer.store.as_ref(), &runs).await?;
     tell_failures(deployer.store.as_ref(), &runs, &connection.log_dir()).await?;
     Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)))
+}
+
+/// The name that was given, or the one that follows from the key.
+fn name_of(options: &TriggerOptions) -> anyhow::Result<Name> {
+    match (&options.run_id, &options.idempotency_key) {
+        (Some(_), Some(_)) => bail!("give either --run-id or --idempotency-key"),
+        (Some(name), None) => Ok(Name::New(name.clone())),
+        (None, Some(key)) => Ok(Name::Once(format!("manual__key_{key}"))),
+        (None, None) => Ok(Name::Any),
+    }
 }
 
 /// Runs a file embedded: for one date, or for each of several.
@@ -134,7 +139,8 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
     deployer.deploy(&read, false).await?;
     let mut asked = Vec::new();
     for date in dates {
-        let Asked { run, run_id } = trigger(&deployer, dag, date, params.clone(), None).await?;
+        let Asked { run, run_id } =
+            trigger(&deployer, dag, date, params.clone(), Name::Any).await?;
         asked.push((run, run_id));
     }
     let runs = tokio::select! {

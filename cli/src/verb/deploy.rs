@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use towpath_common::command::{Command, InboxItem};
 use towpath_common::dag::Dag;
-use towpath_common::id::{Ids, RandomIds};
+use towpath_common::id::{DagId, Ids, RandomIds};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, Deployed, Store};
 use towpath_common::time::{Clock, SystemClock};
+
+use crate::args::Connection;
+use crate::settings::WAIT_VERB;
 
 /// A Dag with the folder that its file is in.
 pub struct ReadDag {
@@ -17,17 +20,40 @@ pub struct ReadDag {
     pub source_dir: Option<PathBuf>,
 }
 
-/// Reads and checks them all; nothing is deployed if one is wrong.
+/// Reads and checks them all; nothing is deployed if one is wrong. A folder stands for the DAG files in
+/// it.
 pub fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<ReadDag>> {
     let mut read = Vec::new();
     let mut wrong = Vec::new();
-    for file in files {
+    let mut all = Vec::new();
+    for path in files {
+        if path.is_dir() { all.extend(dag_files(path)?) } else { all.push(path.clone()) }
+    }
+    for file in &all {
         match read_file(file)? {
             Ok(dag) => read.push(dag),
             Err(diagnostics) => wrong.push(diagnostics.to_string()),
         }
     }
     if wrong.is_empty() { Ok(read) } else { Err(Refused(wrong.join("\n")).into()) }
+}
+
+/// The `.yaml` and `.yml` files of a folder, by name.
+fn dag_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("the folder {} cannot be read", folder.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        bail!("the folder {} holds no .yaml file", folder.display());
+    }
+    Ok(files)
 }
 
 /// The diagnostics, one a line.
@@ -48,7 +74,27 @@ pub struct Deployer {
     pub bus: Arc<dyn Bus>,
 }
 
+/// Who asks, as far as the machine knows.
+pub fn somebody() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned())
+}
+
 impl Deployer {
+    pub async fn connect(connection: &Connection) -> anyhow::Result<Self> {
+        let store = connection.store(WAIT_VERB).await?;
+        Ok(Self { store, bus: connection.bus_if_any().await? })
+    }
+
+    /// The content of a deployed Dag's version.
+    pub async fn deployed(&self, dag_id: &DagId) -> anyhow::Result<Dag> {
+        let record = self.store.dag(dag_id).await?;
+        let record = record.with_context(|| {
+            format!("there is no Dag {dag_id}; deploy it with towpath dag apply FILE")
+        })?;
+        let dag = self.store.dag_version(&record.version).await?;
+        dag.with_context(|| format!("the version {} is gone", record.version))
+    }
+
     pub async fn deploy(&self, read: &ReadDag, paused: bool) -> anyhow::Result<Deployed> {
         let source_dir = read.source_dir.as_ref().map(|dir| dir.display().to_string());
         let now = SystemClock.now();

@@ -1,12 +1,19 @@
 //! What people ask for, one file per noun.
 
+pub mod backfill;
+pub mod change;
 pub mod dag;
 pub mod deploy;
 pub mod health;
 mod logs;
+pub mod next_runs;
+pub mod plan;
+pub mod pool;
+pub mod render;
 pub mod run;
 mod runs;
 pub mod task;
 pub mod trigger;
+pub mod why;
 
 pub use runs::elapsed;

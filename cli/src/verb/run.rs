@@ -2,12 +2,13 @@
 
 use anyhow::bail;
 use towpath_common::command::Command;
-use towpath_common::id::DagId;
+use towpath_common::id::{DagId, UNMAPPED};
 use towpath_common::port::Store;
-use towpath_common::run::DagRun;
+use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
 
-use super::deploy::Deployer;
+use super::change;
+use super::deploy::{Deployer, somebody};
 use super::runs::{elapsed, print_runs, tell_failures};
 use crate::args::{Connection, RunVerb};
 use crate::outcome::Outcome;
@@ -32,11 +33,13 @@ pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outco
             if run.state.is_terminal() {
                 bail!("{} has already ended: {}", run.run_id, run.state);
             }
-            let by = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+            let by = somebody();
             let deployer = Deployer { store, bus: connection.bus_if_any().await? };
             deployer.ask(Command::CancelRun { run: run.key, by }).await?;
             println!("{} is being cancelled", run.run_id);
         }
+        RunVerb::Clear { run, how } => return change::clear_run(connection, &run, &how).await,
+        RunVerb::Mark { run, state } => return change::mark_run(connection, &run, state).await,
     }
     Ok(Outcome::Done)
 }
@@ -88,19 +91,34 @@ async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
     let earlier = store.ended_attempts(run.key).await?;
     println!("{:<30} {:<16} {:>8} {:<20} WHY", "TASK", "STATE", "ATTEMPTS", "WORKER");
     for task in dag.iter().flat_map(|dag| &dag.tasks) {
-        let Some(record) = records.iter().find(|record| record.task == task.id) else {
-            println!("{:<30} {:<16} {:>8}", task.id, TaskState::None, 0);
-            continue;
-        };
-        for attempt in earlier.iter().filter(|attempt| attempt.task == task.id) {
-            print_attempt(task.id.as_str(), attempt);
+        let mut of_task: Vec<_> = records.iter().filter(|record| record.task == task.id).collect();
+        of_task.sort_by_key(|record| record.instance.map_index);
+        if of_task.len() > 1 {
+            // What the task was before it was expanded.
+            of_task.retain(|record| record.instance.map_index > UNMAPPED);
         }
-        print_attempt(task.id.as_str(), record);
+        if of_task.is_empty() {
+            println!("{:<30} {:<16} {:>8}", task.id, TaskState::None, 0);
+        }
+        for record in of_task {
+            let map_index = record.instance.map_index;
+            let name = match map_index {
+                UNMAPPED => task.id.to_string(),
+                map_index => format!("{}[{map_index}]", task.id),
+            };
+            let of_instance = |attempt: &&InstanceRecord| {
+                attempt.task == task.id && attempt.instance.map_index == map_index
+            };
+            for attempt in earlier.iter().filter(of_instance) {
+                print_attempt(&name, attempt);
+            }
+            print_attempt(&name, record);
+        }
     }
     Ok(())
 }
 
-fn print_attempt(task: &str, record: &towpath_common::run::InstanceRecord) {
+fn print_attempt(task: &str, record: &InstanceRecord) {
     let instance = &record.instance;
     let worker = instance.worker.as_ref().map_or("-", |worker| worker.as_str());
     let why = instance.failure.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -11,6 +11,7 @@ use towpath_worker::log_path;
 
 use super::logs::Tail;
 use super::run::find;
+use super::{change, render, why};
 use crate::args::{Connection, TaskVerb};
 use crate::outcome::Outcome;
 use crate::settings::WAIT_VERB;
@@ -18,13 +19,40 @@ use crate::settings::WAIT_VERB;
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
 pub async fn run(connection: &Connection, verb: TaskVerb) -> anyhow::Result<Outcome> {
-    let TaskVerb::Logs { run, task, attempt, follow } = verb;
+    match verb {
+        TaskVerb::Logs { run, task, attempt, map_index, follow } => {
+            let map_index = map_index.unwrap_or(UNMAPPED);
+            logs(connection, &run, Shown { task, map_index, attempt, follow }).await
+        }
+        TaskVerb::Clear { selected, how } => change::clear_tasks(connection, &selected, &how).await,
+        TaskVerb::Mark { state, selected, dry_run } => {
+            change::mark_tasks(connection, &selected, state, dry_run).await
+        }
+        TaskVerb::Why { run, task, map_index } => {
+            why::why(connection, &run, &task, map_index).await
+        }
+        TaskVerb::Render { run, task, map_index } => {
+            render::render(connection, &run, &task, map_index.unwrap_or(UNMAPPED)).await
+        }
+    }
+}
+
+/// Whose log is shown, and how.
+struct Shown {
+    task: String,
+    map_index: i32,
+    attempt: Option<u32>,
+    follow: bool,
+}
+
+async fn logs(connection: &Connection, run: &str, shown: Shown) -> anyhow::Result<Outcome> {
+    let Shown { task, map_index, attempt, follow } = shown;
     let store = connection.store(WAIT_VERB).await?;
-    let run = find(store.as_ref(), &run).await?;
+    let run = find(store.as_ref(), run).await?;
     check_task(store.as_ref(), &run, &task).await?;
     let mut shown = attempt.unwrap_or(0);
     loop {
-        let record = instance(store.as_ref(), &run, &task).await?;
+        let record = instance(store.as_ref(), &run, (&task, map_index)).await?;
         let latest = record.as_ref().map_or(0, |record| record.instance.attempt);
         let ended = record.as_ref().is_some_and(|record| record.instance.state.is_terminal());
         match (record, attempt) {
@@ -34,13 +62,12 @@ pub async fn run(connection: &Connection, verb: TaskVerb) -> anyhow::Result<Outc
                     eprintln!("── attempt {latest}");
                 }
                 shown = number;
-                let key =
-                    AttemptKey { run: run.key, task: record.task, map_index: UNMAPPED, number };
+                let key = AttemptKey { run: run.key, task: record.task, map_index, number };
                 let path = log_path(&connection.log_dir(), &run.dag_id, &run.run_id, &key);
-                print(store.as_ref(), &run, &task, &path, number, follow).await?;
+                print(store.as_ref(), &run, (&task, map_index), &path, number, follow).await?;
                 if !follow
                     || attempt.is_some()
-                    || is_over(store.as_ref(), &run, &task, number).await?
+                    || is_over(store.as_ref(), &run, (&task, map_index), number).await?
                 {
                     return Ok(Outcome::Done);
                 }
@@ -70,14 +97,21 @@ async fn check_task(store: &dyn Store, run: &DagRun, task: &str) -> anyhow::Resu
 async fn instance(
     store: &dyn Store,
     run: &DagRun,
-    task: &str,
+    (task, map_index): (&str, i32),
 ) -> anyhow::Result<Option<InstanceRecord>> {
     let records = store.instances(run.key).await?;
-    Ok(records.into_iter().find(|record| record.task.as_str() == task))
+    Ok(records
+        .into_iter()
+        .find(|record| record.task.as_str() == task && record.instance.map_index == map_index))
 }
 
 /// Whether this attempt has ended, and the instance with it.
-async fn is_over(store: &dyn Store, run: &DagRun, task: &str, number: u32) -> anyhow::Result<bool> {
+async fn is_over(
+    store: &dyn Store,
+    run: &DagRun,
+    task: (&str, i32),
+    number: u32,
+) -> anyhow::Result<bool> {
     let record = instance(store, run, task).await?;
     let run_ended = store.run(run.key).await?.is_none_or(|run| run.state.is_terminal());
     Ok(run_ended
@@ -90,7 +124,7 @@ async fn is_over(store: &dyn Store, run: &DagRun, task: &str, number: u32) -> an
 async fn print(
     store: &dyn Store,
     run: &DagRun,
-    task: &str,
+    task: (&str, i32),
     path: &std::path::Path,
     number: u32,
     follow: bool,

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::backfill::{Backfill, BackfillId};
 use crate::command::InboxItem;
 use crate::dag::Dag;
-use crate::id::{AttemptKey, DagId, QueueName, RunKey, TaskId, VersionId, WorkerName};
+use crate::id::{AttemptKey, DagId, PoolName, QueueName, RunKey, TaskId, VersionId, WorkerName};
 use crate::outcome::{Outputs, Report};
-use crate::run::{DagRun, DataInterval, InstanceRecord};
+use crate::run::{DagRun, DataInterval, InstanceRecord, Pool};
 use crate::time::Timestamp;
 
 /// By what the caller does next.
@@ -42,6 +43,8 @@ pub struct DagRecord {
     pub source_dir: Option<String>,
     /// What the latest scheduled run covers.
     pub last_interval: Option<DataInterval>,
+    /// How many of its runs have failed in a row.
+    pub failed_in_a_row: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,13 @@ pub struct Commit {
     /// Dags whose schedule has fired, with the new `last_interval`.
     pub fired: Vec<(DagId, DataInterval)>,
     pub paused: Vec<(DagId, bool)>,
+    /// Dags of which a run has ended, with how many have failed in a row.
+    pub failed_in_a_row: Vec<(DagId, u32)>,
+    /// Versions that are parts of deployed ones, for runs of some of their tasks.
+    pub partial_versions: Vec<Dag>,
+    pub backfills: Vec<Backfill>,
+    /// Instances that were cleared: what they had passed on is gone.
+    pub cleared: Vec<(RunKey, TaskId, i32)>,
     /// Inbox items that are dealt with.
     pub consumed: Vec<String>,
 }
@@ -147,6 +157,15 @@ pub trait DagStore: Send + Sync {
     async fn run(&self, run: RunKey) -> Result<Option<DagRun>, StoreError>;
     async fn instances(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError>;
+    async fn pools(&self) -> Result<Vec<Pool>, StoreError>;
+    /// Runs whose logical date lies in the range, both ends included, in the order of their dates.
+    async fn runs_between(
+        &self,
+        dag_id: &DagId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<DagRun>, StoreError>;
+    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError>;
 }
 
 /// What the leading scheduler does.
@@ -166,6 +185,15 @@ pub trait SchedulerStore: Send + Sync {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Runs that have not ended.
     async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError>;
+    /// Backfills that have not ended.
+    async fn live_backfills(&self) -> Result<Vec<Backfill>, StoreError>;
+    /// The latest run of the Dag before this logical date, manual ones only if asked for.
+    async fn previous_run(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+        manual: bool,
+    ) -> Result<Option<DagRun>, StoreError>;
     /// The oldest items of the inbox. They stay there until a commit consumes them.
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, StoreError>;
     /// All of it or nothing. `Conflict` if the lease is not held in this term at `now`. So is a new
@@ -217,7 +245,6 @@ pub trait WorkerStore: Send + Sync {
     async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>, StoreError>;
     /// Of these attempts, those that are running, whoever runs them.
     async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError>;
-    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError>;
 }
 
 /// What people ask and look at.
@@ -225,6 +252,14 @@ pub trait WorkerStore: Send + Sync {
 pub trait PeopleStore: Send + Sync {
     /// Who leads, or led last.
     async fn leader(&self) -> Result<Option<Lease>, StoreError>;
+    /// Makes the pool, or changes it.
+    async fn put_pool(&self, pool: &Pool) -> Result<(), StoreError>;
+    /// False if there was none.
+    async fn delete_pool(&self, pool: &PoolName) -> Result<bool, StoreError>;
+    /// The newest first, of one Dag or of all.
+    async fn backfills(&self, dag_id: Option<&DagId>) -> Result<Vec<Backfill>, StoreError>;
+    /// Its runs, in the order of their dates.
+    async fn backfill_runs(&self, id: BackfillId) -> Result<Vec<DagRun>, StoreError>;
     /// Puts a command into the inbox.
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError>;
     /// The newest first.

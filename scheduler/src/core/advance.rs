@@ -8,7 +8,7 @@
 use towpath_common::dag::Builtin;
 use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
-use towpath_common::id::TaskId;
+use towpath_common::id::{TaskId, UNMAPPED};
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs};
 use towpath_common::plan::TaskIndex;
 use towpath_common::snapshot::RunSnapshot;
@@ -64,12 +64,12 @@ pub fn settle(run: &mut RunSnapshot, rules: &Rules, now: Timestamp) -> Vec<Decis
 
 /// The work on one event.
 pub struct Work<'a> {
-    run: &'a mut RunSnapshot,
+    pub(super) run: &'a mut RunSnapshot,
     rules: &'a Rules,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     decisions: Vec<Decision>,
     /// What the next pass judges: a task, or one instance of a mapped one.
-    open: Vec<(TaskIndex, Option<u32>)>,
+    pub(super) open: Vec<(TaskIndex, Option<u32>)>,
 }
 
 impl<'a> Work<'a> {
@@ -106,7 +106,28 @@ impl<'a> Work<'a> {
                 Ok(())
             }
             Event::RetryDue { instance } => self.retry(instance),
+            Event::PastMet { task } => {
+                if !self.run.past_is_met(task) {
+                    return Err(Stale::Instance);
+                }
+                self.open.push((task, None));
+                Ok(())
+            }
+            Event::QueueTimedOut { instance, attempt } => self.time_out_queued(instance, attempt),
+            Event::RunTimedOut => self.time_out(),
             Event::RunCancelled { by } => self.cancel(&by),
+            Event::Cleared { instances, .. } => {
+                self.clear(&instances);
+                Ok(())
+            }
+            Event::Marked { instances, state, by } => {
+                self.mark(&instances, state, &by);
+                Ok(())
+            }
+            Event::RunMarked { state, by } => {
+                self.mark_run(state, &by);
+                Ok(())
+            }
         }
     }
 
@@ -143,6 +164,16 @@ impl<'a> Work<'a> {
         self.open = (0..).take(self.run.plan.len()).map(|task| (task, None)).collect();
     }
 
+    /// A run that had ended by other states than those that a person has now given it.
+    pub(super) fn reconsider(&mut self) {
+        let state = run_outcome(self.run);
+        if self.run.run.state != state {
+            self.decide(Decision::ReopenRun { at: self.now });
+            self.decide(Decision::StartRun { at: self.now });
+            self.decide(Decision::FinishRun { state, at: self.now });
+        }
+    }
+
     /// The run ends when all has ended, or when nothing that is left can ever begin.
     pub fn conclude(&mut self) {
         if self.run.run.state != RunState::Running {
@@ -156,7 +187,7 @@ impl<'a> Work<'a> {
         self.decide(Decision::FinishRun { state, at: self.now });
     }
 
-    fn decide(&mut self, decision: Decision) {
+    pub(super) fn decide(&mut self, decision: Decision) {
         self.run.apply(&decision);
         if let Decision::Finish { instance, .. } = decision {
             self.open_below(instance);
@@ -165,7 +196,7 @@ impl<'a> Work<'a> {
     }
 
     /// An instance has ended: whoever looks at it is judged in the next pass.
-    fn open_below(&mut self, ended: InstanceIndex) {
+    pub(super) fn open_below(&mut self, ended: InstanceIndex) {
         let ended = self.run.instance(ended);
         let plan = &self.run.plan;
         for onlooker in plan.onlookers(ended.task) {
@@ -295,7 +326,8 @@ impl<'a> Work<'a> {
         if self.run.plan.dag.fail_fast {
             let task = self.run.instance(instance).task;
             let why = format!("{} has failed and the Dag fails fast", self.run.plan.task(task).id);
-            self.end_live(&why, |run, index| {
+            let failure = Failure::new(FailureClass::Cancelled, why);
+            self.end_live(&failure, TaskState::Failed, |run, index| {
                 let other = run.instance(index).task;
                 other != task && !run.plan.is_teardown(other)
             });
@@ -313,19 +345,51 @@ impl<'a> Work<'a> {
         self.decide(Decision::Finish { instance, state, at, failure, outputs });
     }
 
-    /// As Airflow marks a run failed: what runs is failed, what has not begun is skipped.
-    fn cancel(&mut self, by: &str) -> Result<(), Stale> {
-        if self.run.run.state.is_terminal() {
+    /// The attempt has failed for want of a worker.
+    fn time_out_queued(&mut self, instance: InstanceIndex, attempt: u32) -> Result<(), Stale> {
+        self.expect_out(instance, attempt)?;
+        if self.run.instance(instance).state != TaskState::Queued {
+            return Err(Stale::Instance);
+        }
+        self.decide(Decision::Stop { instance, attempt });
+        let why = "no worker took it within its queue_timeout";
+        let failure = Failure::new(FailureClass::QueueTimeout, why);
+        self.fail_attempt(instance, self.now, failure);
+        Ok(())
+    }
+
+    /// The run has failed, and what was not finished is skipped. Airflow's way.
+    fn time_out(&mut self) -> Result<(), Stale> {
+        if self.run.run.state != RunState::Running {
             return Err(Stale::Run);
         }
-        self.end_live(&format!("cancelled by {by}"), |_, _| true);
+        let failure =
+            Failure::new(FailureClass::RunTimeout, "the run took longer than its dagrun_timeout");
+        self.end_live(&failure, TaskState::Skipped, |_, _| true);
         self.open.clear();
         self.decide(Decision::FinishRun { state: RunState::Failed, at: self.now });
         Ok(())
     }
 
-    /// Ends what is live among those that are meant.
-    fn end_live(&mut self, why: &str, meant: impl Fn(&RunSnapshot, InstanceIndex) -> bool) {
+    /// As Airflow marks a run failed: what runs is failed, what has not begun is skipped.
+    fn cancel(&mut self, by: &str) -> Result<(), Stale> {
+        if self.run.run.state.is_terminal() {
+            return Err(Stale::Run);
+        }
+        let failure = Failure::new(FailureClass::Cancelled, format!("cancelled by {by}"));
+        self.end_live(&failure, TaskState::Failed, |_, _| true);
+        self.open.clear();
+        self.decide(Decision::FinishRun { state: RunState::Failed, at: self.now });
+        Ok(())
+    }
+
+    /// Ends what is live among those that are meant: what runs as told, the rest as skipped.
+    fn end_live(
+        &mut self,
+        failure: &Failure,
+        running: TaskState,
+        meant: impl Fn(&RunSnapshot, InstanceIndex) -> bool,
+    ) {
         for instance in 0..u32::try_from(self.run.instances.len()).expect("counted in u32") {
             let live = self.run.instance(instance);
             let (state, attempt) = (live.state, live.attempt);
@@ -335,10 +399,8 @@ impl<'a> Work<'a> {
             if state.is_out() {
                 self.decide(Decision::Stop { instance, attempt });
             }
-            let failure = Failure::new(FailureClass::Cancelled, why);
-            let end =
-                if state == TaskState::Running { TaskState::Failed } else { TaskState::Skipped };
-            self.finish(instance, end, self.now, Some(failure), Outputs::new());
+            let end = if state == TaskState::Running { running } else { TaskState::Skipped };
+            self.finish(instance, end, self.now, Some(failure.clone()), Outputs::new());
         }
     }
 
@@ -373,6 +435,10 @@ impl<'a> Work<'a> {
         }
         match expansion(self.run, task) {
             Expansion::Known(instances) => self.decide(Decision::Expand { task, instances }),
+            Expansion::Fewer(count) => {
+                let gone = self.run.instances_of(task)[count as usize..].to_vec();
+                gone.into_iter().for_each(|instance| self.pronounce(instance, Verdict::Remove));
+            }
             Expansion::Never(verdict) => self.pronounce(task, verdict),
             Expansion::Refused(why) => {
                 self.fail(task, self.now, Failure::new(FailureClass::Expand, why));
@@ -388,6 +454,9 @@ impl<'a> Work<'a> {
         }
         let end = match verdict {
             Verdict::Wait => return,
+            Verdict::Run if self.run.instance(instance).map_index > UNMAPPED => {
+                return self.schedule(instance);
+            }
             Verdict::Run => match expansion(self.run, self.run.instance(instance).task) {
                 Expansion::None => return self.schedule(instance),
                 Expansion::Empty => TaskState::Skipped,

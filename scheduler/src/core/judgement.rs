@@ -16,6 +16,8 @@ pub enum Expansion {
     None,
     /// It is known over what, and how many that makes.
     Known(u32),
+    /// It was expanded further before it was cleared.
+    Fewer(u32),
     /// Over nothing.
     Empty,
     /// What it is expanded over is not there yet.
@@ -29,14 +31,22 @@ pub enum Expansion {
 /// Judges whether the task is to be expanded now.
 pub fn expansion(run: &RunSnapshot, task: TaskIndex) -> Expansion {
     let Some(expand) = &run.plan.task(task).expand else { return Expansion::None };
-    if run.is_expanded(task) {
+    let before = u32::try_from(run.instances_of(task).len()).expect("counted in u32");
+    if run.is_expanded(task) && !run.may_be_expanded_anew(task) {
         return Expansion::None;
     }
     let sources = expand.tasks().filter_map(|(id, _)| run.plan.index_of(id.as_str()));
     let verdict = sources.map(|source| source_verdict(run, source)).max_by_key(|v| weight(*v));
     match verdict {
         Some(Verdict::Wait) => Expansion::Wait,
-        Some(Verdict::Run) | None => counted(run, expand),
+        Some(Verdict::Run) | None => match counted(run, expand) {
+            Expansion::Known(count) if run.is_expanded(task) && count == before => Expansion::None,
+            Expansion::Known(count) if run.is_expanded(task) && count < before => {
+                Expansion::Fewer(count)
+            }
+            Expansion::Empty if run.is_expanded(task) => Expansion::Fewer(0),
+            other => other,
+        },
         Some(never) => Expansion::Never(never),
     }
 }
@@ -102,18 +112,26 @@ pub fn verdicts(
     let shared = (!sees_own_neighbours(run, task)).then(|| *run.upstream_counts(task));
     let setups = setup_counts(run, task);
     let rule = run.plan.task(task).trigger_rule;
-    let judged = born.map(|index| {
-        let map_index = u32::try_from(run.instance(*index).map_index).ok();
-        let verdict = match setup {
+    let verdict = |index: InstanceIndex| {
+        let map_index = u32::try_from(run.instance(index).map_index).ok();
+        match setup {
             Verdict::Run if excluded(run, task, map_index) => Verdict::Skip,
             Verdict::Run => {
                 let counts = shared.unwrap_or_else(|| neighbours(run, task, map_index));
                 judge(rule, &Upstream { counts, setups, map_index })
             }
             ends => ends,
+        }
+    };
+    let mut born = born.copied().peekable();
+    if shared.is_some_and(|counts| counts.removed == 0) {
+        // One verdict for all of them.
+        return match born.peek().map(|first| verdict(*first)) {
+            None | Some(Verdict::Wait) => Vec::new(),
+            Some(verdict) => born.map(|index| (index, verdict)).collect(),
         };
-        (*index, verdict)
-    });
+    }
+    let judged = born.map(|index| (index, verdict(index)));
     judged.filter(|(_, verdict)| *verdict != Verdict::Wait).collect()
 }
 

@@ -6,9 +6,13 @@
 
 pub mod admission;
 mod advance;
+pub mod backfill;
 mod conclusion;
+pub mod explain;
 mod flow;
 mod judgement;
+pub mod past;
+pub mod people;
 mod readiness;
 mod retry;
 pub mod timetable;

@@ -1,14 +1,18 @@
 //! Deployed Dags, and single records that everybody reads.
 
 use async_trait::async_trait;
+use serde_json::json;
 use towpath_common::dag::Dag;
-use towpath_common::id::{DagId, RunKey, VersionId};
-use towpath_common::port::{DagRecord, DagStore, Deployed, StoreError, WorkerRecord};
-use towpath_common::run::{DagRun, DataInterval, InstanceRecord};
+use towpath_common::id::{DagId, RunKey, TaskId, VersionId};
+use towpath_common::outcome::Outputs;
+use towpath_common::port::{DagRecord, DagStore, Deployed, StoreError, WorkerRecord, XCom};
+use towpath_common::run::{DagRun, DataInterval, InstanceRecord, Pool};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
-use super::rows::{from_json, narrow, record_columns, record_from, run_columns, run_from, time};
+use super::rows::{
+    batch, from_json, narrow, record_columns, record_from, run_columns, run_from, time,
+};
 use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
 
@@ -21,6 +25,9 @@ pub const STATEMENTS: &[&Statement] = &[
     &GET_RUN,
     &LIST_INSTANCES,
     &LIST_WORKERS,
+    &LIST_POOLS,
+    &RUNS_BETWEEN,
+    &OUTPUTS,
 ];
 
 static PUT_VERSION: Statement = Statement::new(
@@ -35,14 +42,14 @@ static PUT_DAG: Statement = Statement::new(
 
 static LIST_DAGS: Statement = Statement::new(
     "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir,
-         dag.last_interval_start, dag.last_interval_end
+         dag.last_interval_start, dag.last_interval_end, dag.failed_in_a_row
      FROM dag
      ORDER BY dag.dag_id",
 );
 
 static GET_DAG: Statement = Statement::new(
     "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir,
-         dag.last_interval_start, dag.last_interval_end
+         dag.last_interval_start, dag.last_interval_end, dag.failed_in_a_row
      FROM dag
      WHERE dag.dag_id = $1",
 );
@@ -62,6 +69,24 @@ static LIST_INSTANCES: Statement = Statement::new(concat!(
 static LIST_WORKERS: Statement = Statement::new(
     "SELECT worker.worker, worker.queues, worker.slots, worker.running, worker.lease_until
      FROM worker ORDER BY worker.worker",
+);
+
+static LIST_POOLS: Statement = Statement::new(
+    "SELECT pool.name, pool.slots, pool.include_deferred FROM pool ORDER BY pool.name",
+);
+
+static RUNS_BETWEEN: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM dag_run
+     WHERE dag_run.dag_id = $1 AND dag_run.logical_date >= $2 AND dag_run.logical_date <= $3
+     ORDER BY dag_run.logical_date, dag_run.run_key"
+));
+
+static OUTPUTS: Statement = Statement::new(
+    "SELECT xcom.task_id, xcom.map_index, xcom.xcom_key, xcom.value FROM {rows}
+     JOIN xcom ON xcom.run_key = $2 AND xcom.task_id = item.value ->> 'task_id'
+     ORDER BY xcom.task_id, xcom.map_index, xcom.xcom_key",
 );
 
 #[async_trait]
@@ -116,6 +141,45 @@ impl DagStore for SqlStore {
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
         self.database.fetch(&LIST_WORKERS, vec![]).await?.iter().map(worker_from).collect()
     }
+
+    async fn pools(&self) -> Result<Vec<Pool>, StoreError> {
+        self.database.fetch(&LIST_POOLS, vec![]).await?.iter().map(pool_from).collect()
+    }
+
+    async fn runs_between(
+        &self,
+        dag_id: &DagId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<DagRun>, StoreError> {
+        let args = vec![dag_id.as_str().into(), from.micros().into(), to.micros().into()];
+        self.database.fetch(&RUNS_BETWEEN, args).await?.iter().map(run_from).collect()
+    }
+
+    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError> {
+        let tasks = batch(tasks, |task| json!({ "task_id": task }));
+        let rows = self.database.fetch(&OUTPUTS, vec![tasks, run.to_string().into()]).await?;
+        let mut xcoms: Vec<XCom> = Vec::new();
+        for row in &rows {
+            let (task, map_index): (TaskId, i32) = (row.parse(0)?, narrow(row.int(1)?)?);
+            let (key, value) = (row.text(2)?.to_owned(), from_json(row.text(3)?)?);
+            match xcoms.last_mut() {
+                Some(last) if last.task == task && last.map_index == map_index => {
+                    last.outputs.insert(key, value);
+                }
+                _ => {
+                    let outputs = Outputs::from_iter([(key, value)]);
+                    xcoms.push(XCom { run, task, map_index, outputs });
+                }
+            }
+        }
+        Ok(xcoms)
+    }
+}
+
+fn pool_from(row: &Row) -> Result<Pool, StoreError> {
+    let include_deferred = row.int(2)? != 0;
+    Ok(Pool { name: row.parse(0)?, slots: narrow(row.int(1)?)?, include_deferred })
 }
 
 fn dag_from(row: &Row) -> Result<DagRecord, StoreError> {
@@ -125,6 +189,7 @@ fn dag_from(row: &Row) -> Result<DagRecord, StoreError> {
         paused: row.int(2)? != 0,
         source_dir: row.opt_text(3)?.map(str::to_owned),
         last_interval: interval(row.opt_int(4)?, row.opt_int(5)?),
+        failed_in_a_row: narrow(row.int(6)?)?,
     })
 }
 

@@ -1,18 +1,52 @@
 //! What people ask and look at.
 
 use async_trait::async_trait;
+use towpath_common::backfill::{Backfill, BackfillId};
 use towpath_common::command::InboxItem;
-use towpath_common::id::{DagId, RunKey};
+use towpath_common::id::{DagId, PoolName, RunKey};
 use towpath_common::port::{LEADER, Lease, PeopleStore, RunSummary, StoreError};
-use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::run::{DagRun, InstanceRecord, Pool};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
-use super::rows::{narrow, record_columns, record_from, run_columns, run_from, time, to_json};
+use super::rows::{
+    backfill_from, narrow, record_columns, record_from, run_columns, run_from, time, to_json,
+};
 use crate::store::database::Value;
 use crate::store::statement::Statement;
 
-pub const STATEMENTS: &[&Statement] = &[&GET_LEADER, &ASK, &LIST_RUNS, &FIND_RUNS, &ENDED_ATTEMPTS];
+pub const STATEMENTS: &[&Statement] = &[
+    &GET_LEADER,
+    &ASK,
+    &LIST_RUNS,
+    &FIND_RUNS,
+    &ENDED_ATTEMPTS,
+    &PUT_POOL,
+    &DELETE_POOL,
+    &LIST_BACKFILLS,
+    &BACKFILL_RUNS,
+];
+
+static PUT_POOL: Statement = Statement::new(
+    "INSERT INTO pool (name, slots, include_deferred) VALUES ($1, $2, $3)
+     ON CONFLICT (name) DO UPDATE SET
+         slots = excluded.slots, include_deferred = excluded.include_deferred",
+);
+
+static DELETE_POOL: Statement = Statement::new("DELETE FROM pool WHERE pool.name = $1");
+
+static LIST_BACKFILLS: Statement = Statement::new(
+    "SELECT backfill.backfill_id, backfill.state, backfill.spec, backfill.created_at FROM backfill
+     WHERE CAST($1 AS TEXT) IS NULL OR backfill.dag_id = $1
+     ORDER BY backfill.created_at DESC, backfill.backfill_id DESC",
+);
+
+static BACKFILL_RUNS: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM dag_run WHERE dag_run.backfill_id = $1
+     ORDER BY dag_run.logical_date, dag_run.run_key"
+));
 
 static GET_LEADER: Statement = Statement::new(
     "SELECT lease.holder, lease.term, lease.expires_at FROM lease WHERE lease.name = $1",
@@ -67,6 +101,27 @@ impl PeopleStore for SqlStore {
         Ok(Some(Lease { name: LEADER, holder, term, expires_at: time(row.int(2)?) }))
     }
 
+    async fn put_pool(&self, pool: &Pool) -> Result<(), StoreError> {
+        let include_deferred = i64::from(pool.include_deferred).into();
+        let args = vec![pool.name.as_str().into(), i64::from(pool.slots).into(), include_deferred];
+        self.database.execute(&PUT_POOL, args).await.map(drop)
+    }
+
+    async fn delete_pool(&self, pool: &PoolName) -> Result<bool, StoreError> {
+        let deleted = self.database.execute(&DELETE_POOL, vec![pool.as_str().into()]).await?;
+        Ok(deleted > 0)
+    }
+
+    async fn backfills(&self, dag_id: Option<&DagId>) -> Result<Vec<Backfill>, StoreError> {
+        let rows = self.database.fetch(&LIST_BACKFILLS, vec![dag_filter(dag_id)]).await?;
+        rows.iter().map(backfill_from).collect()
+    }
+
+    async fn backfill_runs(&self, id: BackfillId) -> Result<Vec<DagRun>, StoreError> {
+        let rows = self.database.fetch(&BACKFILL_RUNS, vec![id.to_string().into()]).await?;
+        rows.iter().map(run_from).collect()
+    }
+
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError> {
         let args = vec![item.id.as_str().into(), to_json(&item.body).into(), now.micros().into()];
         self.database.execute(&ASK, args).await.map(drop)
@@ -82,7 +137,7 @@ impl PeopleStore for SqlStore {
         let summary = |row| -> Result<RunSummary, StoreError> {
             let run = run_from(row)?;
             let count = |column| row.int(column).and_then(narrow);
-            Ok(RunSummary { run, success: count(13)?, failed: count(14)?, running: count(15)? })
+            Ok(RunSummary { run, success: count(14)?, failed: count(15)?, running: count(16)? })
         };
         rows.iter().map(summary).collect()
     }

@@ -1,6 +1,7 @@
 //! Domain values to and from rows and JSON batches.
 
 use serde_json::{Value as Json, json};
+use towpath_common::backfill::Backfill;
 use towpath_common::id::{AttemptKey, TaskId};
 use towpath_common::outcome::Failure;
 use towpath_common::port::StoreError;
@@ -14,7 +15,8 @@ macro_rules! run_columns {
     () => {
         "dag_run.run_key, dag_run.dag_id, dag_run.run_id, dag_run.run_type, dag_run.version, \
          dag_run.logical_date, dag_run.interval_start, dag_run.interval_end, dag_run.params, \
-         dag_run.state, dag_run.queued_at, dag_run.started_at, dag_run.ended_at"
+         dag_run.state, dag_run.queued_at, dag_run.started_at, dag_run.ended_at, \
+         dag_run.backfill_id"
     };
 }
 pub(super) use run_columns;
@@ -33,6 +35,11 @@ pub fn run_from(row: &Row) -> Result<DagRun, StoreError> {
         queued_at: time(row.int(10)?),
         started_at: row.opt_int(11)?.map(time),
         ended_at: row.opt_int(12)?.map(time),
+        backfill: row
+            .opt_text(13)?
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: uuid::Error| StoreError::Corrupt(error.to_string()))?,
     })
 }
 
@@ -51,6 +58,16 @@ pub fn run_to_json(run: &DagRun) -> Json {
         "queued_at": run.queued_at,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "backfill_id": run.backfill,
+    })
+}
+
+pub fn backfill_from(row: &Row) -> Result<Backfill, StoreError> {
+    Ok(Backfill {
+        id: row.parse(0)?,
+        state: row.parse(1)?,
+        spec: from_json(row.text(2)?)?,
+        created_at: time(row.int(3)?),
     })
 }
 

@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use towpath_common::backfill::Backfill;
 use towpath_common::command::{InboxBody, InboxItem};
-use towpath_common::id::{AttemptKey, WorkerName};
+use towpath_common::id::{AttemptKey, DagId, WorkerName};
 use towpath_common::port::{Commit, Lease, SchedulerStore, StoreError, XCom};
 use towpath_common::run::{DagRun, DataInterval};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    attempt_columns, attempt_from, attempt_to_json, batch, from_json, named_by_item,
-    record_to_json, run_columns, run_from, run_to_json, time,
+    attempt_columns, attempt_from, attempt_to_json, backfill_from, batch, from_json, named_by_item,
+    record_to_json, run_columns, run_from, run_to_json, time, to_json,
 };
 use crate::store::database::{Row, Transaction, Value};
 use crate::store::statement::Statement;
@@ -34,6 +35,12 @@ pub const STATEMENTS: &[&Statement] = &[
     &PAUSED,
     &CONSUME,
     &CLAIMS,
+    &FAILED_IN_A_ROW,
+    &PUT_PARTIAL_VERSION,
+    &PUT_BACKFILLS,
+    &FORGET_XCOMS,
+    &LIVE_BACKFILLS,
+    &PREVIOUS_RUN,
 ];
 
 /// `term` grows when the holder changes or its lease had run out, never by renewal.
@@ -72,7 +79,7 @@ static INBOX: Statement = Statement::new(
 static NEW_RUNS: Statement = Statement::new(
     "INSERT INTO dag_run (
          run_key, dag_id, run_id, run_type, version, logical_date, interval_start, interval_end,
-         params, state, queued_at, started_at, ended_at)
+         params, state, queued_at, started_at, ended_at, backfill_id)
      SELECT
          item.value ->> 'run_key', item.value ->> 'dag_id', item.value ->> 'run_id',
          item.value ->> 'run_type', item.value ->> 'version',
@@ -81,13 +88,18 @@ static NEW_RUNS: Statement = Statement::new(
          CAST(item.value ->> 'interval_end' AS BIGINT),
          item.value ->> 'params', item.value ->> 'state',
          CAST(item.value ->> 'queued_at' AS BIGINT), CAST(item.value ->> 'started_at' AS BIGINT),
-         CAST(item.value ->> 'ended_at' AS BIGINT)
+         CAST(item.value ->> 'ended_at' AS BIGINT), item.value ->> 'backfill_id'
      FROM {rows}",
 );
 
 static UPDATE_RUNS: Statement = Statement::new(
     "UPDATE dag_run SET
          state = item.value ->> 'state',
+         run_type = item.value ->> 'run_type',
+         version = item.value ->> 'version',
+         params = item.value ->> 'params',
+         backfill_id = item.value ->> 'backfill_id',
+         queued_at = CAST(item.value ->> 'queued_at' AS BIGINT),
          started_at = CAST(item.value ->> 'started_at' AS BIGINT),
          ended_at = CAST(item.value ->> 'ended_at' AS BIGINT)
      FROM {rows}
@@ -154,6 +166,46 @@ static FIRED: Statement = Statement::new(
 
 static PAUSED: Statement = Statement::new("UPDATE dag SET paused = $2 WHERE dag.dag_id = $1");
 
+static FAILED_IN_A_ROW: Statement =
+    Statement::new("UPDATE dag SET failed_in_a_row = $2 WHERE dag.dag_id = $1");
+
+static PUT_PARTIAL_VERSION: Statement = Statement::new(
+    "INSERT INTO dag_version (version, dag_id, body, created_at) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (version) DO NOTHING",
+);
+
+static PUT_BACKFILLS: Statement = Statement::new(
+    "INSERT INTO backfill (backfill_id, dag_id, state, spec, created_at)
+     SELECT
+         item.value ->> 'backfill_id', item.value ->> 'dag_id', item.value ->> 'state',
+         item.value ->> 'spec', CAST(item.value ->> 'created_at' AS BIGINT)
+     FROM {rows}
+     WHERE true
+     ON CONFLICT (backfill_id) DO UPDATE SET state = excluded.state",
+);
+
+static FORGET_XCOMS: Statement = Statement::new(
+    "DELETE FROM xcom WHERE EXISTS (
+         SELECT 1 FROM {rows}
+         WHERE xcom.run_key = item.value ->> 'run_key'
+             AND xcom.task_id = item.value ->> 'task_id'
+             AND xcom.map_index = CAST(item.value ->> 'map_index' AS BIGINT))",
+);
+
+static LIVE_BACKFILLS: Statement = Statement::new(
+    "SELECT backfill.backfill_id, backfill.state, backfill.spec, backfill.created_at FROM backfill
+     WHERE backfill.state IN ('running', 'paused') ORDER BY backfill.created_at, backfill.backfill_id",
+);
+
+static PREVIOUS_RUN: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM dag_run
+     WHERE dag_run.dag_id = $1 AND dag_run.logical_date < $2
+         AND ($3 = 1 OR dag_run.run_type <> 'manual')
+     ORDER BY dag_run.logical_date DESC, dag_run.run_key DESC LIMIT 1"
+));
+
 static CONSUME: Statement =
     Statement::new("DELETE FROM inbox WHERE inbox.id IN (SELECT item.value ->> 'id' FROM {rows})");
 
@@ -202,6 +254,21 @@ impl SchedulerStore for SqlStore {
         self.database.fetch(&LIVE_RUNS, vec![]).await?.iter().map(run_from).collect()
     }
 
+    async fn live_backfills(&self) -> Result<Vec<Backfill>, StoreError> {
+        self.database.fetch(&LIVE_BACKFILLS, vec![]).await?.iter().map(backfill_from).collect()
+    }
+
+    async fn previous_run(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+        manual: bool,
+    ) -> Result<Option<DagRun>, StoreError> {
+        let args = vec![dag_id.as_str().into(), before.micros().into(), i64::from(manual).into()];
+        let rows = self.database.fetch(&PREVIOUS_RUN, args).await?;
+        rows.first().map(run_from).transpose()
+    }
+
     async fn inbox(&self, limit: u32) -> Result<Vec<InboxItem>, StoreError> {
         let rows = self.database.fetch(&INBOX, vec![i64::from(limit).into()]).await?;
         rows.iter().map(item_from).collect()
@@ -219,10 +286,25 @@ impl SchedulerStore for SqlStore {
         if tx.fetch(&HOLDS_LEASE, args).await?.is_empty() {
             return Err(lost(lease));
         }
+        for dag in &commit.partial_versions {
+            let body = Value::from(dag.canonical_json());
+            let args = vec![
+                dag.version().as_str().into(),
+                dag.dag_id.as_str().into(),
+                body,
+                now.micros().into(),
+            ];
+            tx.execute(&PUT_PARTIAL_VERSION, args).await?;
+        }
+        put_batch(&mut tx, &PUT_BACKFILLS, &commit.backfills, backfill_to_json).await?;
         put_batch(&mut tx, &NEW_RUNS, &commit.new_runs, run_to_json).await?;
         put_batch(&mut tx, &UPDATE_RUNS, &commit.runs, run_to_json).await?;
         put_batch(&mut tx, &PUT_INSTANCES, &commit.instances, record_to_json).await?;
         put_batch(&mut tx, &PUT_ENDED_ATTEMPTS, &commit.ended_attempts, record_to_json).await?;
+        put_batch(&mut tx, &FORGET_XCOMS, &commit.cleared, |(run, task, map_index)| {
+            json!({ "run_key": run, "task_id": task, "map_index": map_index })
+        })
+        .await?;
         let values: Vec<_> = commit.xcoms.iter().flat_map(xcom_rows).collect();
         put_batch(&mut tx, &PUT_XCOMS, &values, Clone::clone).await?;
         for (dag_id, DataInterval { start, end }) in &commit.fired {
@@ -231,6 +313,10 @@ impl SchedulerStore for SqlStore {
         }
         for (dag_id, paused) in &commit.paused {
             tx.execute(&PAUSED, vec![dag_id.as_str().into(), i64::from(*paused).into()]).await?;
+        }
+        for (dag_id, failed) in &commit.failed_in_a_row {
+            let args = vec![dag_id.as_str().into(), i64::from(*failed).into()];
+            tx.execute(&FAILED_IN_A_ROW, args).await?;
         }
         put_batch(&mut tx, &CONSUME, &commit.consumed, |id| json!({ "id": id })).await?;
         tx.commit().await
@@ -267,6 +353,16 @@ fn xcom_rows(xcom: &XCom) -> impl Iterator<Item = serde_json::Value> {
             "xcom_key": key,
             "value": value.to_string(),
         })
+    })
+}
+
+fn backfill_to_json(backfill: &Backfill) -> serde_json::Value {
+    json!({
+        "backfill_id": backfill.id,
+        "dag_id": backfill.spec.dag_id,
+        "state": backfill.state,
+        "spec": to_json(&backfill.spec),
+        "created_at": backfill.created_at,
     })
 }
 

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use serde_json::json;
 use towpath_common::command::InboxItem;
-use towpath_common::id::{AttemptKey, RunKey, TaskId, WorkerName};
-use towpath_common::outcome::{Outputs, Report};
-use towpath_common::port::{StoreError, WorkerBeat, WorkerStore, XCom};
+use towpath_common::id::{AttemptKey, WorkerName};
+use towpath_common::outcome::Report;
+use towpath_common::port::{StoreError, WorkerBeat, WorkerStore};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    attempt_columns, attempt_from, attempt_to_json, batch, from_json, named_by_item, narrow, time,
-    to_json,
+    attempt_columns, attempt_from, attempt_to_json, batch, named_by_item, time, to_json,
 };
 use crate::store::statement::Statement;
 
@@ -28,7 +27,6 @@ pub const STATEMENTS: &[&Statement] = &[
     &RETIRE,
     &HELD,
     &CURRENT,
-    &OUTPUTS,
 ];
 
 static NAME_INSTALLATION: Statement = Statement::new(
@@ -117,12 +115,6 @@ static CURRENT: Statement = Statement::new(concat!(
      WHERE task_instance.state = 'running'"
 ));
 
-static OUTPUTS: Statement = Statement::new(
-    "SELECT xcom.task_id, xcom.map_index, xcom.xcom_key, xcom.value FROM {rows}
-     JOIN xcom ON xcom.run_key = $2 AND xcom.task_id = item.value ->> 'task_id'
-     ORDER BY xcom.task_id, xcom.map_index, xcom.xcom_key",
-);
-
 #[async_trait]
 impl WorkerStore for SqlStore {
     async fn installation(&self, proposed: &str) -> Result<String, StoreError> {
@@ -205,25 +197,5 @@ impl WorkerStore for SqlStore {
     async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError> {
         let rows = self.database.fetch(&CURRENT, vec![batch(attempts, attempt_to_json)]).await?;
         rows.iter().map(attempt_from).collect()
-    }
-
-    async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError> {
-        let tasks = batch(tasks, |task| json!({ "task_id": task }));
-        let rows = self.database.fetch(&OUTPUTS, vec![tasks, run.to_string().into()]).await?;
-        let mut xcoms: Vec<XCom> = Vec::new();
-        for row in &rows {
-            let (task, map_index): (TaskId, i32) = (row.parse(0)?, narrow(row.int(1)?)?);
-            let (key, value) = (row.text(2)?.to_owned(), from_json(row.text(3)?)?);
-            match xcoms.last_mut() {
-                Some(last) if last.task == task && last.map_index == map_index => {
-                    last.outputs.insert(key, value);
-                }
-                _ => {
-                    let outputs = Outputs::from_iter([(key, value)]);
-                    xcoms.push(XCom { run, task, map_index, outputs });
-                }
-            }
-        }
-        Ok(xcoms)
     }
 }

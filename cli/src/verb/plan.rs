@@ -1,0 +1,120 @@
+//! `towpath dag plan`: what deploying a DAG file would change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use towpath_common::dag::{DEFAULT_POOL, Dag, Task};
+use towpath_common::id::TaskId;
+use towpath_common::port::{DagRecord, Store};
+use towpath_common::time::{Clock, SystemClock};
+
+use super::deploy::{Deployer, ReadDag};
+use super::next_runs::{coming, local};
+
+/// How many coming runs are shown of each version.
+const RUNS_SHOWN: usize = 10;
+/// Runs that catchup would make are counted up to here.
+const CATCHUP_MAX: usize = 10_000;
+
+pub async fn plan(deployer: &Deployer, dags: &[ReadDag]) -> anyhow::Result<()> {
+    for ReadDag { dag, .. } in dags {
+        let record = deployer.store.dag(&dag.dag_id).await?;
+        let old = match &record {
+            Some(record) => deployer.store.dag_version(&record.version).await?,
+            None => None,
+        };
+        match &old {
+            None => println!("{}: new, version {}", dag.dag_id, dag.version().short()),
+            Some(old) if old.version() == dag.version() => {
+                println!("{}: unchanged, version {}", dag.dag_id, dag.version().short());
+                continue;
+            }
+            Some(old) => println!(
+                "{}: version {} becomes {}",
+                dag.dag_id,
+                old.version().short(),
+                dag.version().short()
+            ),
+        }
+        tell_graph(old.as_ref(), dag);
+        tell_schedule(old.as_ref(), dag, record.as_ref())?;
+        tell_runs(deployer.store.as_ref(), dag).await?;
+        tell_pools(deployer.store.as_ref(), dag).await?;
+    }
+    Ok(())
+}
+
+fn tell_graph(old: Option<&Dag>, new: &Dag) {
+    let tasks = |dag: &Dag| -> BTreeMap<TaskId, Task> {
+        dag.tasks.iter().map(|task| (task.id.clone(), task.clone())).collect()
+    };
+    let (old, new) = (old.map(tasks).unwrap_or_default(), tasks(new));
+    for (id, task) in &new {
+        match old.get(id) {
+            None => println!("  + task {id}"),
+            Some(before) if before != task => println!("  ~ task {id}: {}", changed(before, task)),
+            Some(_) => {}
+        }
+    }
+    for id in old.keys().filter(|id| !new.contains_key(*id)) {
+        println!("  - task {id}");
+    }
+}
+
+/// The names of the settings in which two tasks differ.
+fn changed(before: &Task, after: &Task) -> String {
+    let fields = |task: &Task| match serde_json::to_value(task) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (before, after) = (fields(before), fields(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    changed.cloned().collect::<Vec<_>>().join(", ")
+}
+
+fn tell_schedule(old: Option<&Dag>, new: &Dag, record: Option<&DagRecord>) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    let last = record.and_then(|record| record.last_interval);
+    let missed: Vec<_> = coming(new, last, now, CATCHUP_MAX)?
+        .into_iter()
+        .take_while(|interval| interval.end <= now)
+        .collect();
+    if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
+        let more = if missed.len() == CATCHUP_MAX { " or more" } else { "" };
+        let zone = new.schedule.timezone;
+        println!(
+            "  runs at once: {}{more}, from {} to {}",
+            missed.len(),
+            local(first.end, zone),
+            local(last.end, zone)
+        );
+    }
+    if old.is_some_and(|old| old.schedule == new.schedule) {
+        return Ok(());
+    }
+    for (what, dag) in [("old", old), ("new", Some(new))] {
+        let Some(dag) = dag else { continue };
+        for run in coming(dag, last, now, RUNS_SHOWN)? {
+            println!("  {what} schedule: {}", local(run.end, dag.schedule.timezone));
+        }
+    }
+    Ok(())
+}
+
+async fn tell_runs(store: &dyn Store, dag: &Dag) -> anyhow::Result<()> {
+    let live = store.live_runs().await?;
+    for run in live.iter().filter(|run| run.dag_id == dag.dag_id) {
+        println!("  {} is {} and stays on version {}", run.run_id, run.state, run.version.short());
+    }
+    Ok(())
+}
+
+async fn tell_pools(store: &dyn Store, dag: &Dag) -> anyhow::Result<()> {
+    let pools = store.pools().await?;
+    let known = |name: &str| name == DEFAULT_POOL || pools.iter().any(|p| p.name.as_str() == name);
+    let named: BTreeSet<&str> = dag.tasks.iter().map(|task| task.claims.pool.as_str()).collect();
+    for name in named.into_iter().filter(|name| !known(name)) {
+        println!("  ! there is no pool {name}; make it with towpath pool set {name} SLOTS");
+    }
+    Ok(())
+}

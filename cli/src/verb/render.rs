@@ -1,0 +1,39 @@
+//! `towpath task render`: what a worker would run.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use towpath_common::id::{AttemptKey, TaskId};
+use towpath_worker::{Contexts, SpecError};
+
+use super::run::find;
+use crate::args::Connection;
+use crate::outcome::Outcome;
+use crate::role::worker::variables;
+use crate::settings::WAIT_VERB;
+
+pub async fn render(
+    connection: &Connection,
+    run: &str,
+    task: &TaskId,
+    map_index: i32,
+) -> anyhow::Result<Outcome> {
+    let store = connection.store(WAIT_VERB).await?;
+    let run = find(store.as_ref(), run).await?;
+    let context = Contexts::default().of(store.as_ref(), run.key).await?;
+    let content =
+        context.task(task).with_context(|| format!("{} has no task {task}", run.dag_id))?;
+    let attempt = AttemptKey { run: run.key, task: task.clone(), map_index, number: 1 };
+    let variables = Arc::new(variables());
+    match context.spec(store.as_ref(), content, &attempt, &variables).await {
+        Ok(spec) => {
+            println!("command: {:?}", spec.command);
+            for (name, value) in &spec.environment {
+                println!("{name}={value}");
+            }
+            Ok(Outcome::Done)
+        }
+        Err(SpecError::Failed(failure)) => bail!("{failure}"),
+        Err(SpecError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,135 @@
+//! What is taken of everything that is limited: derived from the attempts that are out, never a number
+//! that is kept apart from them.
+
+use std::collections::BTreeMap;
+
+use towpath_common::id::{DagId, PoolName, RunKey};
+use towpath_common::plan::TaskIndex;
+use towpath_common::run::Pool;
+
+use super::{Demand, Place};
+
+/// A limit that holds an instance back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("there is no pool {0:?}; make it with `towpath pool set {0} SLOTS`")]
+    NoSuchPool(PoolName),
+    #[error("it takes {needed} slots of pool {pool:?}, which has only {slots} in all")]
+    NeverFits { pool: PoolName, needed: u32, slots: u32 },
+    #[error("pool {pool:?} has {free} of {slots} slots free and it takes {needed}")]
+    PoolFull { pool: PoolName, needed: u32, free: u32, slots: u32 },
+    #[error("pool {pool:?} is being kept free for a task of {run} that needs more of it")]
+    PoolHeld { pool: PoolName, run: RunKey },
+    #[error("max_active_tasks_per_dag is {0} and so many of the Dag's tasks are out")]
+    Dag(u32),
+    #[error("max_active_tasks_per_run is {0} and so many of the run's tasks are out")]
+    Run(u32),
+    #[error("max_active_tis_per_dag is {0} and so many instances of the task are out")]
+    TaskInDag(u32),
+    #[error(
+        "max_active_tis_per_dagrun is {0} and so many instances of the task are out in this run"
+    )]
+    TaskInRun(u32),
+    #[error("its lane {lane} lets no more than {window} attempts wait for workers")]
+    Lane { lane: towpath_common::id::QueueName, window: usize },
+}
+
+#[derive(Debug, Default)]
+pub struct Usage {
+    pools: BTreeMap<PoolName, Pool>,
+    out: BTreeMap<Place, Demand>,
+    pool_slots: BTreeMap<PoolName, u32>,
+    dags: BTreeMap<DagId, u32>,
+    teams: BTreeMap<String, u32>,
+    runs: BTreeMap<RunKey, u32>,
+    tasks_of_dags: BTreeMap<(DagId, String), u32>,
+    tasks_of_runs: BTreeMap<(RunKey, TaskIndex), u32>,
+}
+
+impl Usage {
+    pub fn set_pools(&mut self, pools: Vec<Pool>) {
+        self.pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
+    }
+
+    pub fn counts_deferred(&self, pool: &PoolName) -> bool {
+        self.pools.get(pool).is_some_and(|pool| pool.include_deferred)
+    }
+
+    /// The instance is out, and takes what it demands.
+    pub fn take(&mut self, place: Place, demand: &Demand) {
+        if self.out.insert(place, demand.clone()).is_none() {
+            self.change(place.0, demand, |count, by| *count += by);
+        }
+    }
+
+    /// It gives back what it took, if it took anything.
+    pub fn give_back(&mut self, place: Place) {
+        if let Some(demand) = self.out.remove(&place) {
+            self.change(place.0, &demand, |count, by| *count -= by);
+        }
+    }
+
+    fn change(&mut self, run: RunKey, demand: &Demand, by: impl Fn(&mut u32, u32)) {
+        by(self.pool_slots.entry(demand.pool.clone()).or_default(), demand.pool_slots);
+        by(self.dags.entry(demand.dag_id.clone()).or_default(), 1);
+        by(self.teams.entry(demand.team.clone()).or_default(), 1);
+        let run_count = self.runs.entry(run).or_default();
+        by(run_count, 1);
+        if *run_count == 0 {
+            self.runs.remove(&run);
+        }
+        if demand.per_task_in_dag.is_some() {
+            let task = (demand.dag_id.clone(), demand.task_id.to_string());
+            by(self.tasks_of_dags.entry(task).or_default(), 1);
+        }
+        if demand.per_task_in_run.is_some() {
+            let count = self.tasks_of_runs.entry((run, demand.task)).or_default();
+            by(count, 1);
+            if *count == 0 {
+                self.tasks_of_runs.remove(&(run, demand.task));
+            }
+        }
+    }
+
+    pub fn of_dag(&self, dag: &DagId) -> u32 {
+        self.dags.get(dag).copied().unwrap_or(0)
+    }
+
+    pub fn of_team(&self, team: &str) -> u32 {
+        self.teams.get(team).copied().unwrap_or(0)
+    }
+
+    /// The first limit that an instance of this run with this demand meets.
+    pub fn refusal(&self, run: RunKey, demand: &Demand) -> Option<Refusal> {
+        let at = |limit: Option<u32>, taken: u32| limit.filter(|limit| taken >= *limit);
+        let of_run = self.runs.get(&run).copied().unwrap_or(0);
+        self.pool_refusal(demand)
+            .or_else(|| at(demand.per_dag, self.of_dag(&demand.dag_id)).map(Refusal::Dag))
+            .or_else(|| at(demand.per_run, of_run).map(Refusal::Run))
+            .or_else(|| {
+                at(demand.per_task_in_dag, self.of_task_in_dag(demand)).map(Refusal::TaskInDag)
+            })
+            .or_else(|| {
+                let taken = self.tasks_of_runs.get(&(run, demand.task)).copied().unwrap_or(0);
+                at(demand.per_task_in_run, taken).map(Refusal::TaskInRun)
+            })
+    }
+
+    fn of_task_in_dag(&self, demand: &Demand) -> u32 {
+        let taken = self.tasks_of_dags.get(&(demand.dag_id.clone(), demand.task_id.to_string()));
+        taken.copied().unwrap_or(0)
+    }
+
+    fn pool_refusal(&self, demand: &Demand) -> Option<Refusal> {
+        let (pool, needed) = (demand.pool.clone(), demand.pool_slots);
+        let Some(slots) = self.pools.get(&pool).map(|pool| pool.slots) else {
+            return (pool.as_str() != towpath_common::dag::DEFAULT_POOL)
+                .then_some(Refusal::NoSuchPool(pool));
+        };
+        if needed > slots {
+            return Some(Refusal::NeverFits { pool, needed, slots });
+        }
+        let free = slots.saturating_sub(self.pool_slots.get(&pool).copied().unwrap_or(0));
+        (needed > free).then_some(Refusal::PoolFull { pool, needed, free, slots })
+    }
+}

@@ -1,0 +1,264 @@
+//! What people and schedules ask for, carried out: runs are created, loaded, changed.
+
+use std::sync::Arc;
+
+use towpath_common::backfill::{Action, Backfill, BackfillId, BackfillSpec, BackfillState, Step};
+use towpath_common::command::Command;
+use towpath_common::dag::Dag;
+use towpath_common::event::Event;
+use towpath_common::id::{DagId, RunKey, VersionId};
+use towpath_common::params;
+use towpath_common::plan::Plan;
+use towpath_common::run::{DagRun, DataInterval, RunType};
+use towpath_common::selection::Selection;
+use towpath_common::state::RunState;
+use towpath_common::time::Timestamp;
+
+use crate::core::{backfill, people};
+use crate::cycle::{Cycle, Stop};
+use crate::takeover::{load_run, plan, previous};
+use crate::world::Previous;
+
+/// Repeats something with the store until it answers; the `?` ends the pass.
+macro_rules! insist {
+    ($cycle:expr, $attempt:expr) => {
+        loop {
+            match $attempt.await {
+                Ok(answer) => break answer,
+                Err(error) => $cycle.outlast(error).await?,
+            }
+        }
+    };
+}
+
+impl Cycle<'_> {
+    pub async fn obey(&mut self, command: Command) -> Result<(), Stop> {
+        let now = self.services.clock.now();
+        match command {
+            Command::DagChanged { dag_id } => self.load_dag(&dag_id).await,
+            Command::PauseDag { dag_id, paused } => {
+                self.world.pause(&dag_id, paused, now, &mut self.draft);
+                Ok(())
+            }
+            Command::TriggerRun { dag_id, run, run_id, logical_date, data_interval, params } => {
+                let Some(plan) = self.deployed(&dag_id).await? else { return Ok(()) };
+                let run = DagRun {
+                    key: run,
+                    run_id,
+                    logical_date,
+                    data_interval,
+                    params,
+                    ..new_run(&plan, RunType::Manual, data_interval, now)
+                };
+                self.create_run(run).await
+            }
+            Command::CancelRun { run, by } => {
+                self.world.cancel(run, by, now, &mut self.draft);
+                Ok(())
+            }
+            Command::Clear { run, selection, latest_version, by } => {
+                self.clear(run, &selection, latest_version, by).await
+            }
+            Command::Mark { run, selection, state, by } => {
+                self.change(
+                    run,
+                    |selected| Event::Marked { instances: selected, state, by },
+                    &selection,
+                )
+                .await
+            }
+            Command::MarkRun { run, state, by } => {
+                let all = Selection::default();
+                self.change(run, |_| Event::RunMarked { state, by }, &all).await
+            }
+            Command::CreateBackfill { id, spec } => self.backfill(id, spec).await,
+            Command::SetBackfill { id, state, by } => {
+                self.world.set_backfill(id, state, &by, now, &mut self.draft);
+                Ok(())
+            }
+            Command::PoolsChanged => {
+                let pools = insist!(self, self.services.store.pools());
+                self.world.lanes.set_pools(pools);
+                Ok(())
+            }
+        }
+    }
+
+    async fn deployed(&mut self, dag_id: &DagId) -> Result<Option<Arc<Plan>>, Stop> {
+        if self.world.dag(dag_id).is_none() {
+            self.load_dag(dag_id).await?;
+        }
+        let dag = self.world.dag(dag_id).map(|dag| Arc::clone(&dag.plan));
+        if dag.is_none() {
+            tracing::warn!(%dag_id, "something was asked of a Dag that is not there");
+        }
+        Ok(dag)
+    }
+
+    async fn plan(&mut self, version: &VersionId) -> Result<Option<Arc<Plan>>, Stop> {
+        Ok(insist!(self, plan(self.services.store.as_ref(), &mut self.world, version)))
+    }
+
+    async fn previous(&mut self, run: &DagRun, plan: &Plan) -> Result<Previous, Stop> {
+        Ok(insist!(self, previous(self.services.store.as_ref(), &self.world, run, plan)))
+    }
+
+    /// Adds the run, if its Dag does not already have one of that name.
+    pub async fn create_run(&mut self, run: DagRun) -> Result<(), Stop> {
+        let known = insist!(self, self.services.store.find_runs(Some(&run.dag_id), &run.run_id));
+        if !known.is_empty() || self.world.has_run(run.key) {
+            tracing::info!(dag.id = %run.dag_id, run.id = %run.run_id, "there is such a run already");
+            return Ok(());
+        }
+        let Some(plan) = self.plan(&run.version).await? else { return Ok(()) };
+        let previous = self.previous(&run, &plan).await?;
+        let now = self.services.clock.now();
+        self.world.add_run(run, plan, &previous, now, &mut self.draft);
+        // The next run of this pass may have the same name: the store must know this one.
+        self.commit().await
+    }
+
+    pub fn scheduled_run(
+        &self,
+        dag_id: &DagId,
+        data_interval: DataInterval,
+        now: Timestamp,
+    ) -> Option<DagRun> {
+        let plan = &self.world.dag(dag_id)?.plan;
+        let key = RunKey(self.services.ids.uuid());
+        Some(DagRun { key, ..new_run(plan, RunType::Scheduled, data_interval, now) })
+    }
+
+    /// The run in memory, whether it is live or not. False if there is none.
+    async fn load_run(&mut self, run: RunKey) -> Result<bool, Stop> {
+        if self.world.has_run(run) {
+            return Ok(true);
+        }
+        // What is decided of it in this pass must be in the store before it is read.
+        self.commit().await?;
+        let loaded = insist!(self, load_run(self.services.store.as_ref(), &mut self.world, run));
+        if !loaded {
+            tracing::warn!(%run, "something was asked of a run that is not there");
+        }
+        Ok(loaded)
+    }
+
+    async fn change(
+        &mut self,
+        run: RunKey,
+        event: impl FnOnce(Vec<u32>) -> Event,
+        selection: &Selection,
+    ) -> Result<(), Stop> {
+        if self.load_run(run).await?
+            && let Some(snapshot) = self.world.run(run)
+        {
+            let event = event(people::selected(snapshot, selection));
+            self.world.obey(run, event, self.services.clock.now(), &mut self.draft);
+        }
+        Ok(())
+    }
+
+    async fn clear(
+        &mut self,
+        run: RunKey,
+        selection: &Selection,
+        latest_version: bool,
+        by: String,
+    ) -> Result<(), Stop> {
+        if !self.load_run(run).await? {
+            return Ok(());
+        }
+        let dag_id = self.world.run(run).map(|run| run.run.dag_id.clone());
+        if let (true, Some(dag_id)) = (latest_version, dag_id)
+            && let Some(latest) = self.deployed(&dag_id).await?
+        {
+            self.world.move_to_version(run, &latest, &mut self.draft);
+        }
+        self.change(run, |instances| Event::Cleared { instances, by }, selection).await
+    }
+
+    async fn backfill(&mut self, id: BackfillId, spec: BackfillSpec) -> Result<(), Stop> {
+        let now = self.services.clock.now();
+        let Some(deployed) = self.deployed(&spec.dag_id).await? else { return Ok(()) };
+        self.commit().await?;
+        let store = &self.services.store;
+        let runs = insist!(self, store.runs_between(&spec.dag_id, spec.from, spec.to));
+        let existing = backfill::existing(&runs);
+        let steps = backfill::steps(&deployed.dag, &spec, &existing, now);
+        let steps = steps.and_then(|steps| {
+            let params =
+                params::resolve(&deployed.dag, &spec.params).map_err(|why| why.to_string())?;
+            Ok((steps, params, part_of(&deployed, &spec)?))
+        });
+        let (steps, params, plan) = match steps {
+            Ok(steps) => steps,
+            Err(why) => {
+                tracing::warn!(dag.id = %spec.dag_id, %why, "the backfill is refused");
+                return Ok(());
+            }
+        };
+        if plan.version != deployed.version {
+            self.draft.partial_versions.push(plan.dag.clone());
+        }
+        let given = (!spec.params.is_empty()).then(|| params.clone());
+        let backfill = Backfill { id, spec, state: BackfillState::Running, created_at: now };
+        self.world.put_backfill(backfill.clone());
+        for Step { data_interval, action } in steps {
+            match action {
+                Action::Skip(_) => {}
+                Action::Create => {
+                    let run = DagRun {
+                        key: RunKey(self.services.ids.uuid()),
+                        params: params.clone(),
+                        backfill: Some(id),
+                        ..new_run(&plan, RunType::Backfill, data_interval, now)
+                    };
+                    // The first run of a backfill passes whatever lies before it.
+                    let previous = match self.world.previous_live(&run, plan.dag.catchup) {
+                        Some(previous) => Previous::Live(previous.run.key),
+                        None => Previous::None,
+                    };
+                    let plan = Arc::clone(&plan);
+                    self.world.add_run(run, plan, &previous, now, &mut self.draft);
+                }
+                Action::RunAgain(run) => {
+                    if self.load_run(run).await? {
+                        let given = given.clone();
+                        self.world.adopt_into(run, id, given, now, &mut self.draft);
+                    }
+                }
+            }
+        }
+        self.world.begin_backfill(backfill, now, &mut self.draft);
+        Ok(())
+    }
+}
+
+/// A run of this plan with the Dag's own params, to be given its key.
+fn new_run(plan: &Plan, run_type: RunType, data_interval: DataInterval, now: Timestamp) -> DagRun {
+    let defaults = plan.dag.params.iter();
+    DagRun {
+        key: RunKey(uuid::Uuid::nil()),
+        dag_id: plan.dag.dag_id.clone(),
+        run_id: run_type.run_id(data_interval.start),
+        run_type,
+        version: plan.version.clone(),
+        logical_date: data_interval.start,
+        data_interval,
+        params: defaults.filter_map(|(k, p)| Some((k.clone(), p.default.clone()?))).collect(),
+        state: RunState::Queued,
+        queued_at: now,
+        started_at: None,
+        ended_at: None,
+        backfill: None,
+    }
+}
+
+/// The Dag's plan, or that of the part of it that the backfill is about.
+fn part_of(plan: &Arc<Plan>, spec: &BackfillSpec) -> Result<Arc<Plan>, String> {
+    if spec.tasks.is_empty() {
+        return Ok(Arc::clone(plan));
+    }
+    let part: Dag = plan.dag.part(&spec.tasks)?;
+    Plan::new(part).map(Arc::new).map_err(|missing| missing.to_string())
+}

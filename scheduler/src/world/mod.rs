@@ -1,0 +1,139 @@
+//! What the leader holds in memory: deployed Dags, live runs, the lanes, the timers. No IO: events
+//! come in, and what follows is collected in a [`Draft`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use towpath_common::event::{Event, InstanceIndex};
+use towpath_common::id::{AttemptKey, DagId, QueueName, RunKey, VersionId, WorkerName};
+use towpath_common::plan::Plan;
+use towpath_common::port::DagRecord;
+use towpath_common::run::DataInterval;
+use towpath_common::snapshot::RunSnapshot;
+use towpath_common::time::Timestamp;
+
+use self::lots::Lots;
+use crate::core::Rules;
+use crate::core::admission::{Demand, Lanes, Place};
+use crate::core::timetable::Timetable;
+use crate::draft::Draft;
+
+mod attempts;
+mod dags;
+mod decisions;
+mod lots;
+mod past;
+mod runs;
+
+pub use past::Previous;
+
+/// A deployed Dag with what its schedule needs.
+#[derive(Debug)]
+pub struct DeployedDag {
+    pub record: DagRecord,
+    pub plan: Arc<Plan>,
+    timetable: Option<Timetable>,
+    /// What the next scheduled run covers; it fires at the end.
+    next: Option<DataInterval>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    Fire(DagId),
+    Retry(RunKey, InstanceIndex),
+    /// The attempt of this number has waited for a worker as long as it may.
+    QueueTimeout(RunKey, InstanceIndex, u32),
+    RunTimeout(RunKey),
+}
+
+pub struct World {
+    rules: Rules,
+    dags: BTreeMap<DagId, DeployedDag>,
+    plans: HashMap<VersionId, Arc<Plan>>,
+    runs: HashMap<RunKey, RunSnapshot>,
+    lots: Lots,
+    pub lanes: Lanes,
+    timers: BTreeSet<(Timestamp, Timer)>,
+    running: BTreeMap<WorkerName, BTreeSet<Place>>,
+}
+
+impl World {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            dags: BTreeMap::new(),
+            plans: HashMap::new(),
+            runs: HashMap::new(),
+            lots: Lots::default(),
+            lanes: Lanes::default(),
+            timers: BTreeSet::new(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Retries that are due are taken up; Dags whose schedule has fired are returned with the fire.
+    pub fn expire_timers(
+        &mut self,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Vec<(DagId, DataInterval)> {
+        let mut fired = Vec::new();
+        while self.next_timer().is_some_and(|at| at <= now) {
+            match self.timers.pop_first() {
+                Some((_, Timer::Fire(dag_id))) => {
+                    let next = self.dags.get_mut(&dag_id).and_then(|dag| dag.next.take());
+                    fired.extend(next.map(|interval| (dag_id, interval)));
+                }
+                Some((_, Timer::Retry(run, instance))) => {
+                    // The run may have been cancelled meanwhile.
+                    let _ = self.advance(run, Event::RetryDue { instance }, now, draft);
+                }
+                Some((_, Timer::QueueTimeout(run, instance, attempt))) => {
+                    let event = Event::QueueTimedOut { instance, attempt };
+                    let _ = self.advance(run, event, now, draft);
+                }
+                Some((_, Timer::RunTimeout(run))) => {
+                    let _ = self.advance(run, Event::RunTimedOut, now, draft);
+                }
+                None => break,
+            }
+        }
+        fired
+    }
+}
+
+/// A lane with attempts that were published long ago.
+pub struct Overdue {
+    pub queue: QueueName,
+    pub attempts: Vec<(Place, AttemptKey)>,
+    /// How many of the lane are out in all.
+    pub out: usize,
+}
+
+fn lane_of(run: &RunSnapshot, instance: InstanceIndex) -> &QueueName {
+    &run.plan.task(run.instance(instance).task).queue
+}
+
+fn demand(run: &RunSnapshot, instance: InstanceIndex) -> Demand {
+    let index = run.instance(instance).task;
+    let (task, dag) = (run.plan.task(index), &run.plan.dag);
+    Demand {
+        lane: task.queue.clone(),
+        dag_id: run.run.dag_id.clone(),
+        team: dag.team.clone().unwrap_or_default(),
+        task: index,
+        task_id: task.id.clone(),
+        logical_date: run.run.logical_date,
+        weight: run.plan.weight(index),
+        pool: task.claims.pool.clone(),
+        pool_slots: task.claims.pool_slots,
+        per_dag: dag.max_active_tasks_per_dag,
+        per_run: dag.max_active_tasks_per_run,
+        per_task_in_dag: task.claims.max_active_tis_per_dag,
+        per_task_in_run: task.claims.max_active_tis_per_dagrun,
+    }
+}
