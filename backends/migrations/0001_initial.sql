@@ -75,6 +75,7 @@ CREATE TABLE task_instance (
     started_at BIGINT,
     ended_at BIGINT,
     failure TEXT,
+    waiting_since BIGINT,
     -- A JSON list of the tasks that the instance has decided to skip.
     excluded TEXT,
     PRIMARY KEY (run_key, task_id, map_index)
@@ -95,6 +96,7 @@ CREATE TABLE ended_attempt (
     started_at BIGINT,
     ended_at BIGINT,
     failure TEXT,
+    waiting_since BIGINT,
     excluded TEXT,
     PRIMARY KEY (run_key, task_id, map_index, attempt)
 );

@@ -52,6 +52,7 @@ impl Engine {
                 bus: bus.clone(),
                 clock: Arc::new(SystemClock),
                 ids: Arc::new(RandomIds),
+                variables: Arc::new(variables()),
             },
             // One process at a time owns an embedded home; its name is what it takes over by.
             SchedulerConfig::new("standalone"),

@@ -49,6 +49,7 @@ pub async fn watch_runs(
 /// How one run stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Standing {
+    tasks: usize,
     total: usize,
     done: usize,
     running: usize,
@@ -58,19 +59,22 @@ struct Standing {
 async fn look(store: &dyn Store, key: RunKey, view: &mut View) -> anyhow::Result<Option<DagRun>> {
     // Not there yet: the scheduler has not read the command.
     let Some(run) = store.run(key).await? else { return Ok(None) };
-    let total = match view.total(&key) {
-        Some(total) => total,
+    let tasks = match view.tasks(&key) {
+        Some(tasks) => tasks,
         None => {
             store.dag_version(&run.version).await?.context("the run's version is gone")?.tasks.len()
         }
     };
     let records = store.instances(key).await?;
+    // Every task counts once, and each further instance of a mapped one.
+    let further = records.iter().filter(|record| record.instance.map_index > 0).count();
     let count = |is: &dyn Fn(TaskState) -> bool| {
         records.iter().filter(|record| is(record.instance.state)).count()
     };
     let failed = |state| matches!(state, TaskState::Failed | TaskState::UpstreamFailed);
     let standing = Standing {
-        total,
+        tasks,
+        total: tasks + further,
         done: count(&TaskState::is_terminal),
         running: count(&|state| state == TaskState::Running),
         failed: count(&failed),
@@ -101,12 +105,12 @@ impl View {
         Self { bars, last: BTreeMap::new() }
     }
 
-    fn total(&self, key: &RunKey) -> Option<usize> {
-        self.last.get(key).map(|standing| standing.total)
+    fn tasks(&self, key: &RunKey) -> Option<usize> {
+        self.last.get(key).map(|standing| standing.tasks)
     }
 
     fn show(&mut self, run: &DagRun, standing: Standing) {
-        let Standing { total, done, running, failed } = standing;
+        let Standing { total, done, running, failed, .. } = standing;
         let ended = run.state.is_terminal();
         let words = format!("{done} done, {running} running, {failed} failed, {}", elapsed(run));
         if let Some(bar) = self.bars.as_ref().and_then(|bars| bars.get(&run.key)) {

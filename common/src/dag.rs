@@ -8,6 +8,7 @@ mod mapping;
 mod retry;
 mod rule;
 mod schedule;
+mod wait;
 
 pub use limit::{Claims, DEFAULT_POOL, WeightRule};
 pub use mapping::{Combine, Expand, INSTANCES_MAX, MapSource, NotExpandable, element, length};
@@ -16,6 +17,7 @@ pub use rule::{Fixture, Flow, TriggerRule};
 pub use schedule::{
     Calendar, ClockChanges, Covers, CronTimes, FirstRun, Fold, Gap, Period, Schedule, When,
 };
+pub use wait::{NOT_YET_EXIT_CODE, POKE_INTERVAL, Poke, Target, WAIT_TIMEOUT, Wait};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -107,6 +109,9 @@ pub struct Task {
     /// The exit code by which a command says that there is nothing to do.
     #[serde(default = "skip_exit_code", skip_serializing_if = "is_skip_exit_code")]
     pub skip_exit_code: i64,
+    /// A command that is run again until it has found what it looks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poke: Option<Poke>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub past: Past,
     /// None: it may run for ever.
@@ -129,6 +134,8 @@ pub enum Builtin {
     Empty,
     /// It cuts off what is directly below it in every run but the latest of the schedule.
     LatestOnly,
+    /// It waits for something outside.
+    Wait(Wait),
 }
 
 /// How the task's container is made. The process executor uses `working_dir` alone.
@@ -204,6 +211,7 @@ impl Task {
             claims: Claims::default(),
             retry: RetryPolicy::default(),
             skip_exit_code: SKIP_EXIT_CODE,
+            poke: None,
             past: Past::None,
             execution_timeout: None,
             queue_timeout: None,

@@ -38,6 +38,17 @@ pub enum Decision {
         instance: InstanceIndex,
         at: Timestamp,
     },
+    /// The instance waits without a worker: its next attempt is minted and published to nobody.
+    Defer {
+        instance: InstanceIndex,
+        at: Timestamp,
+    },
+    /// The instance looks again at `at`.
+    Reschedule {
+        instance: InstanceIndex,
+        ended_at: Timestamp,
+        at: Timestamp,
+    },
     /// Take note of a claim that a worker has already made in the store.
     NoteClaim {
         instance: InstanceIndex,

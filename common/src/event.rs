@@ -36,8 +36,10 @@ pub enum Event {
     },
     /// The attempt's worker has let its lease run out.
     AttemptLost { instance: InstanceIndex, attempt: u32, why: String },
-    /// The delay before the next try is over.
+    /// The delay before the next try, or the next look, is over.
     RetryDue { instance: InstanceIndex },
+    /// What a deferred instance waits for has come, or will not come.
+    WaitEnded { instance: InstanceIndex, attempt: u32, outcome: Outcome },
     /// The Dag's previous run no longer holds the task back.
     PastMet { task: TaskIndex },
     /// No worker has taken the attempt in the time that its task allows.

@@ -26,4 +26,5 @@ pub mod snapshot;
 pub mod state;
 pub mod template;
 pub mod time;
+pub mod view;
 mod words;

@@ -30,6 +30,10 @@ words!(
         Output = "output",
         /// What it is to be expanded over is no list.
         Expand = "expand",
+        /// What it waits for cannot come any more, or cannot be looked for.
+        Sensor = "sensor",
+        /// What it waits for did not come within its `timeout`.
+        SensorTimeout = "sensor_timeout",
         /// No worker took it within its `queue_timeout`.
         QueueTimeout = "queue_timeout",
         /// The run took longer than its `dagrun_timeout`.
@@ -82,6 +86,8 @@ pub enum Outcome {
     },
     /// The task says that there is nothing to do.
     Skipped,
+    /// The task has not found yet what it looks for, and looks again later.
+    NotYet,
     Failed(Failure),
 }
 

@@ -82,6 +82,8 @@ pub struct Instance {
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub failure: Option<Box<Failure>>,
+    /// When it first looked for what it waits for.
+    pub waiting_since: Option<Timestamp>,
     /// The tasks directly below that its end has decided to skip. The decision outlives the clearing
     /// of those tasks.
     pub excluded: Option<Box<[TaskId]>>,
@@ -102,6 +104,7 @@ impl Instance {
             started_at: None,
             ended_at: None,
             failure: None,
+            waiting_since: None,
             excluded: None,
         }
     }

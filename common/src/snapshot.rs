@@ -275,6 +275,21 @@ impl RunSnapshot {
                 instance.started_at = None;
                 instance.ended_at = None;
             }
+            Decision::Defer { instance, at } => {
+                let instance = self.enter(*instance, TaskState::Deferred);
+                instance.attempt += 1;
+                instance.worker = None;
+                instance.queued_at = Some(*at);
+                instance.started_at = Some(*at);
+                instance.ended_at = None;
+                instance.waiting_since.get_or_insert(*at);
+            }
+            Decision::Reschedule { instance, ended_at, at } => {
+                let instance = self.enter(*instance, TaskState::UpForReschedule);
+                instance.waiting_since = instance.waiting_since.or(instance.started_at);
+                instance.ended_at = Some(*ended_at);
+                instance.retry_at = Some(*at);
+            }
             Decision::NoteClaim { instance, worker, at } => {
                 let instance = self.enter(*instance, TaskState::Running);
                 instance.worker = Some(worker.clone());
@@ -289,6 +304,7 @@ impl RunSnapshot {
                 }
                 instance.ended_at = Some(*ended_at);
                 instance.retry_at = Some(*at);
+                instance.waiting_since = None;
                 instance.failure = Some(Box::new(failure.clone()));
             }
             Decision::Finish { instance, state, at, failure, outputs } => {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use towpath_common::command::{InboxBody, InboxItem};
-use towpath_common::id::{DagId, WorkerName};
+use towpath_common::id::{AttemptKey, DagId, WorkerName};
 use towpath_common::message::{Announcement, Topic};
+use towpath_common::outcome::Outcome;
 use towpath_common::port::{BusEvent, Commit, StoreError, Subscription};
 
 use crate::dispatch::Dispatcher;
@@ -14,6 +15,7 @@ use crate::draft::Draft;
 use crate::leader::Term;
 use crate::sweep::{LaneDepths, Outside, Watch, sweep};
 use crate::takeover::{load, load_dag};
+use crate::wait::Waiter;
 use crate::world::World;
 use crate::{SchedulerConfig, Services};
 
@@ -84,6 +86,7 @@ pub(crate) struct Cycle<'a> {
     inbox_tick: tokio::time::Interval,
     sweep_tick: tokio::time::Interval,
     watch: Watch,
+    waiter: Waiter,
     /// Workers to strike off after the next commit.
     dead: Vec<WorkerName>,
 }
@@ -94,6 +97,7 @@ enum Wake {
     Inbox,
     Sweep,
     Timer,
+    Waited(AttemptKey, Outcome),
 }
 
 impl<'a> Cycle<'a> {
@@ -132,6 +136,7 @@ impl<'a> Cycle<'a> {
             inbox_tick: ticking(config.inbox_interval),
             sweep_tick: ticking(config.sweep_interval),
             watch,
+            waiter: Waiter::new(services),
             dead: Vec::new(),
         })
     }
@@ -142,6 +147,10 @@ impl<'a> Cycle<'a> {
             Wake::Inbox => self.read_inbox().await?,
             Wake::Sweep => self.sweep().await?,
             Wake::Timer => {}
+            Wake::Waited(attempt, outcome) => {
+                let now = self.services.clock.now();
+                self.world.wait_ended(&attempt, outcome, now, &mut self.draft);
+            }
         }
         self.expire_timers().await?;
         self.world.admit(self.services.clock.now(), &mut self.draft);
@@ -166,6 +175,7 @@ impl<'a> Cycle<'a> {
             biased;
             _ = self.sweep_tick.tick() => Wake::Sweep,
             () = timer => Wake::Timer,
+            (attempt, outcome) = self.waiter.next() => Wake::Waited(attempt, outcome),
             event = announcement => Wake::Announced(event),
             _ = self.inbox_tick.tick() => Wake::Inbox,
         }
@@ -281,6 +291,10 @@ impl<'a> Cycle<'a> {
             self.write(&commit).await?;
         }
         let draft = std::mem::take(&mut self.draft);
+        draft.waits_over.iter().for_each(|place| self.waiter.stop(*place));
+        for place in self.world.take_deferred().into_iter().chain(draft.waits) {
+            self.world.waiting(place).into_iter().for_each(|waiting| self.waiter.start(waiting));
+        }
         self.world.forget_runs(&draft.ended_runs);
         self.world.forget_backfills(&draft.ended_backfills);
         self.outside.dispatcher.dispatch(draft.dispatches);

@@ -33,6 +33,10 @@ pub struct Draft {
     pub stops: Vec<AttemptKey>,
     /// Runs that ended; they leave memory when the commit is done.
     pub ended_runs: Vec<RunKey>,
+    /// Instances that begin to wait for something outside when the commit is done.
+    pub waits: Vec<(RunKey, InstanceIndex)>,
+    /// And those that wait no longer.
+    pub waits_over: Vec<(RunKey, InstanceIndex)>,
     pub ended_backfills: Vec<BackfillId>,
 }
 

@@ -19,6 +19,7 @@ mod leader;
 mod obey;
 mod sweep;
 pub mod takeover;
+mod wait;
 pub mod world;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use towpath_common::id::Ids;
 use towpath_common::port::{Bus, Queue, Store};
+use towpath_common::template::Variables;
 use towpath_common::time::Clock;
 
 /// How a scheduler behaves. The defaults are what production runs with.
@@ -70,6 +72,8 @@ pub struct Services {
     pub bus: Arc<dyn Bus>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
+    /// The values of `var.value`, for what waits.
+    pub variables: Arc<Variables>,
 }
 
 /// Something that ends the scheduler. Outages do not: they are waited out.

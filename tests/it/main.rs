@@ -7,4 +7,5 @@ mod documents;
 mod failure;
 mod flights;
 mod ports;
+mod semantics;
 mod tidy;

@@ -45,6 +45,22 @@ impl Cluster {
         Ok(Self { addresses, store: Arc::new(store), dir })
     }
 
+    /// One process with a database file and nothing else; its schedulers and workers are
+    /// [`Cluster::standalone`].
+    pub async fn embedded() -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("towpath-embedded-").tempdir()?;
+        let database_url = format!("sqlite://{}", dir.path().join("towpath.db").display());
+        let store = SqlStore::open(&database_url, 2)?;
+        store.migrate().await?;
+        let addresses =
+            Addresses { database_url, rabbitmq_url: String::new(), redis_url: String::new() };
+        Ok(Self { addresses, store: Arc::new(store), dir })
+    }
+
+    pub fn standalone(&self) -> anyhow::Result<Process> {
+        self.start("standalone", &["standalone"])
+    }
+
     pub fn bus(&self) -> anyhow::Result<Arc<dyn Bus>> {
         Ok(Arc::new(RedisBus::new(&self.addresses.redis_url)?))
     }
@@ -59,10 +75,15 @@ impl Cluster {
         command
             .args(args)
             .env("TOWPATH_DATABASE_URL", &self.addresses.database_url)
-            .env("TOWPATH_RABBITMQ_URL", &self.addresses.rabbitmq_url)
-            .env("TOWPATH_REDIS_URL", &self.addresses.redis_url)
             .env("TOWPATH_HOME", self.dir.path())
             .current_dir(self.dir.path());
+        let services = [
+            ("TOWPATH_RABBITMQ_URL", &self.addresses.rabbitmq_url),
+            ("TOWPATH_REDIS_URL", &self.addresses.redis_url),
+        ];
+        for (name, url) in services.into_iter().filter(|(_, url)| !url.is_empty()) {
+            command.env(name, url);
+        }
         Ok(command)
     }
 

@@ -105,10 +105,14 @@ impl Course<'_> {
             Ok(()) => self.watch(task).await,
             Err(end) => end,
         };
-        if let End::Report(Outcome::Failed(failure)) = &end {
-            log.note(self.desk.services.clock.now(), &format!("failed: {failure}")).await;
+        match end {
+            End::Report(Outcome::Failed(mut failure)) => {
+                failure.log_matches = log.matches(&task.retry.rules).await;
+                log.note(self.desk.services.clock.now(), &format!("failed: {failure}")).await;
+                fail(failure)
+            }
+            end => end,
         }
-        end
     }
 
     /// Waits out an absent store: the attempt is claimed and nobody else would run it.
@@ -218,6 +222,11 @@ impl Course<'_> {
             },
             Ok(Ended::Exited { code, oom: false }) if code == task.skip_exit_code => {
                 End::Report(Outcome::Skipped)
+            }
+            Ok(Ended::Exited { code, oom: false })
+                if task.poke.is_some_and(|poke| poke.exit_code == code) =>
+            {
+                End::Report(Outcome::NotYet)
             }
             Ok(ended) => End::Report(Outcome::Failed(explain(ended))),
             Err(end) => {

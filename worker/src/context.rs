@@ -1,19 +1,20 @@
 //! What an attempt is about: its run, its task, the outputs above it. What never changes is read once
 //! and shared by all attempts of the run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
-use towpath_common::dag::{MapSource, Task, element, length};
+use towpath_common::dag::Task;
 use towpath_common::id::{AttemptKey, RunKey, TaskId, UNMAPPED, VersionId};
-use towpath_common::outcome::{Failure, FailureClass, Outputs};
+use towpath_common::outcome::{Failure, FailureClass};
 use towpath_common::plan::Plan;
-use towpath_common::port::{Store, StoreError, XCom};
+use towpath_common::port::{Store, StoreError};
 use towpath_common::run::DagRun;
 use towpath_common::template::{Facts, Renderer, Variables, is_template, wants_outputs};
+use towpath_common::view::{self, Seen};
 
 use crate::executor::AttemptSpec;
 
@@ -102,7 +103,7 @@ impl RunContext {
         templates.extend(spec.container.working_dir.as_mut());
         templates.retain(|text| is_template(text));
         if !templates.is_empty() {
-            let mut outputs = BTreeMap::new();
+            let mut outputs = Seen::new();
             if wants_outputs(templates.iter().map(|text| text.as_str())) {
                 outputs = self.outputs_above(store, task, attempt.map_index).await?;
             }
@@ -138,32 +139,14 @@ impl RunContext {
         .map(|(name, value)| (name.to_owned(), value))
     }
 
-    /// What the tasks above have passed on, as an instance with this map index sees it.
     async fn outputs_above(
         &self,
         store: &dyn Store,
         task: &Task,
         map_index: i32,
-    ) -> Result<BTreeMap<TaskId, Outputs>, StoreError> {
-        let Some(own) = self.plan.index_of(task.id.as_str()) else { return Ok(BTreeMap::new()) };
-        let above = self.plan.above(own);
-        let ids: Vec<TaskId> = above.iter().map(|task| self.plan.task(*task).id.clone()).collect();
-        let mut outputs: BTreeMap<TaskId, Outputs> =
-            ids.iter().map(|task| (task.clone(), Outputs::new())).collect();
-        let neighbours: BTreeSet<&TaskId> = above
-            .iter()
-            .filter(|other| self.plan.same_group(own, **other))
-            .map(|other| &self.plan.task(*other).id)
-            .collect();
-        for xcom in store.outputs(self.run.key, &ids).await? {
-            let XCom { task, map_index: of, outputs: given, .. } = xcom;
-            if of == UNMAPPED || (of == map_index && neighbours.contains(&task)) {
-                outputs.insert(task, given);
-            } else if !neighbours.contains(&task) {
-                gather(outputs.entry(task).or_default(), given);
-            }
-        }
-        Ok(outputs)
+    ) -> Result<Seen, StoreError> {
+        let xcoms = store.outputs(self.run.key, &view::sources(&self.plan, task)).await?;
+        Ok(view::outputs(&self.plan, task, map_index, xcoms))
     }
 
     /// The elements that a mapped instance has, by name.
@@ -173,44 +156,13 @@ impl RunContext {
         task: &Task,
         map_index: i32,
     ) -> Result<Option<BTreeMap<String, Value>>, SpecError> {
-        let (Some(expand), Ok(place)) = (&task.expand, u64::try_from(map_index)) else {
-            return Ok(None);
+        let reads_outputs = task.expand.iter().any(|expand| expand.tasks().next().is_some());
+        // Its own sources are lists to it, also in a group.
+        let seen = match reads_outputs {
+            true => self.outputs_above(store, task, UNMAPPED).await?,
+            false => Seen::new(),
         };
-        let sources: Vec<TaskId> = expand.tasks().map(|(task, _)| task.clone()).collect();
-        let outputs = match sources.as_slice() {
-            [] => BTreeMap::new(),
-            _ => self.outputs_above(store, task, UNMAPPED).await?,
-        };
-        let mut lists = Vec::with_capacity(expand.over.len());
-        for (name, source) in &expand.over {
-            let list = match source {
-                MapSource::Literal(list) => Some(list),
-                MapSource::Param(param) => self.run.params.get(param),
-                MapSource::Output { task, key } => outputs.get(task).and_then(|o| o.get(key)),
-            };
-            let list = list.unwrap_or(&Value::Null);
-            let count = length(name, list).map_err(|why| failed(&why.to_string()))?;
-            lists.push((name, list, count));
-        }
-        let counts: Vec<u64> = lists.iter().map(|(.., count)| *count).collect();
-        let places = expand.places(&counts, place);
-        let elements = lists.iter().zip(places).map(|((name, list, _), place)| {
-            let element = element(list, place);
-            element
-                .map(|element| ((*name).clone(), element))
-                .ok_or_else(|| failed(&format!("{name} has no element {place} any more")))
-        });
-        elements.collect::<Result<_, _>>().map(Some)
-    }
-}
-
-/// The outputs of a mapped task, as lists in the order of the map index.
-fn gather(lists: &mut Outputs, given: Outputs) {
-    for (key, value) in given {
-        match lists.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
-            Value::Array(list) => list.push(value),
-            other => *other = Value::Array(vec![value]),
-        }
+        view::elements(&self.run, task, map_index, &seen).map_err(|why| failed(&why.to_string()))
     }
 }
 

@@ -1,11 +1,14 @@
 //! What an attempt prints, in a file of its own, written while it runs.
 
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use regex::Regex;
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::Mutex;
+use towpath_common::dag::RetryRule;
 use towpath_common::id::{AttemptKey, DagId, UNMAPPED};
 use towpath_common::time::Timestamp;
 
@@ -20,6 +23,9 @@ pub fn log_path(log_dir: &Path, dag_id: &DagId, run_id: &str, attempt: &AttemptK
     path.push(format!("attempt={}.log", attempt.number));
     path
 }
+
+/// How much of a log's end retry rules look at, in bytes.
+const END_MAX: u64 = 64 * 1024;
 
 /// Clones write to the same file. It is made when the first byte comes, so that an attempt that prints
 /// nothing costs nothing.
@@ -58,6 +64,28 @@ impl AttemptLog {
     /// A line of Towpath's own, told apart from the task's.
     pub async fn note(&self, at: Timestamp, text: &str) {
         self.write(format!("[towpath {at}] {text}\n").as_bytes()).await;
+    }
+
+    /// The numbers of the rules whose pattern the end of the log matches.
+    pub async fn matches(&self, rules: &[RetryRule]) -> Vec<u32> {
+        if rules.iter().all(|rule| rule.log.is_none()) {
+            return Vec::new();
+        }
+        let end = self.end().await.unwrap_or_default();
+        let matches = |rule: &RetryRule| {
+            let pattern = rule.log.as_deref().and_then(|text| Regex::new(text).ok());
+            pattern.is_some_and(|pattern| pattern.is_match(&end))
+        };
+        (0..).zip(rules).filter(|(_, rule)| matches(rule)).map(|(number, _)| number).collect()
+    }
+
+    async fn end(&self) -> std::io::Result<String> {
+        let mut file = File::open(&self.path).await?;
+        let length = file.metadata().await?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(END_MAX))).await?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Empties the log: the whole output is about to be written again.

@@ -4,10 +4,12 @@
 mod schedule;
 mod settings;
 mod task;
+mod wait;
 
 pub use schedule::{AuthoredCalendar, AuthoredSchedule, DetailedSchedule};
 pub use settings::{AuthoredRetryRule, TaskSettings};
 pub use task::{AuthoredExpand, AuthoredGroup, AuthoredTask, AuthoredTeardown};
+pub use wait::{AuthoredExternal, AuthoredHttp, AuthoredSql, AuthoredTrigger, AuthoredWait};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

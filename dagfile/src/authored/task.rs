@@ -8,6 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::Scalar;
 use super::settings::{AuthoredRetryRule, Resources, TaskSettings, merged, with_settings};
+use super::wait::{AuthoredPoke, AuthoredWait};
 
 with_settings! {
     /// One task.
@@ -26,6 +27,14 @@ with_settings! {
         /// Whether it skips what is below it in every run but the latest of the schedule.
         #[serde(default)]
         pub latest_only: bool,
+        /// Makes it wait for something outside, without a worker and without a container.
+        #[serde(default)]
+        #[schemars(with = "Option<AuthoredWait>")]
+        pub wait: Option<Spanned<AuthoredWait>>,
+        /// Runs its command again until it has found what it looks for: every so often, while it ends
+        /// with the exit code 75.
+        #[serde(default)]
+        pub poke: Option<AuthoredPoke>,
         /// What its outputs decide: branch (`branch` names the tasks to follow), short_circuit (if
         /// `short_circuit` is true, all below is skipped) or short_circuit_direct (only directly below).
         #[serde(default)]

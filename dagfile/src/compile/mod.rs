@@ -3,6 +3,7 @@
 mod mapping;
 mod schedule;
 mod task;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -10,7 +11,7 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
-use towpath_common::dag::{Dag, MAX_ACTIVE_RUNS, Param};
+use towpath_common::dag::{Builtin, Dag, MAX_ACTIVE_RUNS, Param};
 use towpath_common::id::{DagId, NameError};
 use towpath_common::params;
 use towpath_common::plan::Plan;
@@ -191,7 +192,7 @@ fn check_templates(laid: &[LaidTask<'_>], dag: &Dag) -> Result<(), Vec<Diagnosti
     let params: BTreeSet<&str> = dag.params.keys().map(String::as_str).collect();
     let mut wrong = Wrong::default();
     for (index, laid) in (0..).zip(laid) {
-        let texts = templates(laid);
+        let texts = templates(laid, plan.task(index).builtin.as_ref());
         if !texts.iter().any(|text| towpath_common::template::is_template(text.0)) {
             continue;
         }
@@ -211,7 +212,7 @@ fn check_templates(laid: &[LaidTask<'_>], dag: &Dag) -> Result<(), Vec<Diagnosti
 }
 
 /// All templates of a task, with their places.
-fn templates<'a>(laid: &'a LaidTask<'_>) -> Vec<(&'a str, Location)> {
+fn templates<'a>(laid: &'a LaidTask<'_>, builtin: Option<&'a Builtin>) -> Vec<(&'a str, Location)> {
     let mut texts = Vec::new();
     let command = laid.task.value.command.iter().flat_map(|command| &command.value);
     for text in command.chain(laid.settings.environment.values()) {
@@ -220,6 +221,9 @@ fn templates<'a>(laid: &'a LaidTask<'_>) -> Vec<(&'a str, Location)> {
     let own = laid.task.value.expand.iter().filter_map(|e| e.value.map_index_template.as_ref());
     for text in laid.settings.working_dir.iter().chain(own) {
         texts.push((text.value.as_str(), text.referenced));
+    }
+    if let (Some(authored), Some(Builtin::Wait(wait))) = (&laid.task.value.wait, builtin) {
+        texts.extend(wait.target.templates().into_iter().map(|text| (text, authored.referenced)));
     }
     texts
 }

@@ -10,7 +10,7 @@ use towpath_common::dag::{
 use towpath_common::id::{PoolName, QueueName, TaskId};
 use towpath_common::outcome::FailureClass;
 
-use super::{Wrong, at_least, mapping, not_a_name};
+use super::{Wrong, at_least, mapping, not_a_name, wait};
 use crate::authored::{AuthoredDag, AuthoredRetryRule, AuthoredTeardown, Scalar, TaskSettings};
 use crate::layout::LaidTask;
 use crate::quantity;
@@ -49,6 +49,7 @@ pub fn compile(laid: &LaidTask<'_>, dag: &AuthoredDag, wrong: &mut Wrong) -> Opt
         claims: claims(laid, wrong),
         retry: retry_policy(settings, wrong),
         skip_exit_code: settings.skip_exit_code.unwrap_or(defaults.skip_exit_code),
+        poke: wait::poke(laid, wrong),
         past: past(settings),
         execution_timeout: timeout,
         queue_timeout: duration(settings.queue_timeout.as_ref(), wrong),
@@ -77,6 +78,11 @@ fn builtin(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Option<Builtin> {
         (task.command.is_some(), "command", None),
         (task.empty, "empty", Some(Builtin::Empty)),
         (task.latest_only, "latest_only", Some(Builtin::LatestOnly)),
+        (
+            task.wait.is_some(),
+            "wait",
+            task.wait.as_ref().and_then(|wait| wait::wait(wait, wrong)).map(Builtin::Wait),
+        ),
     ];
     let mut given = kinds.iter().filter(|(given, ..)| *given);
     let all: Vec<&str> = kinds.iter().map(|(_, name, _)| *name).collect();

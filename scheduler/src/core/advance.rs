@@ -106,6 +106,14 @@ impl<'a> Work<'a> {
                 Ok(())
             }
             Event::RetryDue { instance } => self.retry(instance),
+            Event::WaitEnded { instance, attempt, outcome } => {
+                let waiting = self.run.instance(instance);
+                if waiting.state != TaskState::Deferred || waiting.attempt != attempt {
+                    return Err(Stale::Attempt);
+                }
+                self.end_wait(instance, outcome);
+                Ok(())
+            }
             Event::PastMet { task } => {
                 if !self.run.past_is_met(task) {
                     return Err(Stale::Instance);
@@ -235,7 +243,8 @@ impl<'a> Work<'a> {
     fn retry(&mut self, instance: InstanceIndex) -> Result<(), Stale> {
         let waiting = self.run.instance(instance);
         let due = waiting.retry_at.is_some_and(|at| at <= self.now);
-        if waiting.state != TaskState::UpForRetry || !due {
+        let waits = matches!(waiting.state, TaskState::UpForRetry | TaskState::UpForReschedule);
+        if !waits || !due {
             return Err(Stale::Instance);
         }
         self.schedule(instance);
@@ -248,6 +257,7 @@ impl<'a> Work<'a> {
             Outcome::Skipped => {
                 self.finish(instance, TaskState::Skipped, ended_at, None, Outputs::new());
             }
+            Outcome::NotYet => self.look_again(instance, ended_at),
             Outcome::Failed(failure) => self.fail_attempt(instance, ended_at, failure),
         }
     }
@@ -263,6 +273,35 @@ impl<'a> Work<'a> {
                 self.fail_attempt(instance, ended_at, Failure::new(FailureClass::Output, why));
             }
         }
+    }
+
+    fn end_wait(&mut self, instance: InstanceIndex, outcome: Outcome) {
+        let task = self.run.plan.task(self.run.instance(instance).task);
+        let soft_fail = matches!(&task.builtin, Some(Builtin::Wait(wait)) if wait.soft_fail);
+        match outcome {
+            Outcome::Failed(failure) if soft_fail => {
+                let outputs = Outputs::new();
+                self.finish(instance, TaskState::Skipped, self.now, Some(failure), outputs);
+            }
+            outcome => self.end_attempt(instance, self.now, outcome),
+        }
+    }
+
+    /// A command has not found yet what it looks for.
+    fn look_again(&mut self, instance: InstanceIndex, ended_at: Timestamp) {
+        let looked = self.run.instance(instance);
+        let Some(poke) = self.run.plan.task(looked.task).poke else {
+            let why = "it says \"not yet\" and has no poke";
+            return self.fail_attempt(instance, ended_at, Failure::new(FailureClass::Output, why));
+        };
+        let since = looked.waiting_since.or(looked.started_at).unwrap_or(ended_at);
+        if ended_at.since(since) >= poke.timeout {
+            let why = format!("it was not found within {:?}", poke.timeout);
+            let failure = Failure::new(FailureClass::SensorTimeout, why);
+            return self.fail_attempt(instance, ended_at, failure);
+        }
+        let at = ended_at.plus(poke.interval);
+        self.decide(Decision::Reschedule { instance, ended_at, at });
     }
 
     /// Skips at once what the instance has decided against.
@@ -411,6 +450,7 @@ impl<'a> Work<'a> {
         match &self.run.plan.task(task).builtin {
             None => {}
             Some(Builtin::Empty) => self.succeed(instance, self.now, Outputs::new()),
+            Some(Builtin::Wait(_)) => self.decide(Decision::Defer { instance, at: self.now }),
             Some(Builtin::LatestOnly) => {
                 let excluded = if is_latest(&self.run.run, &self.run.plan.dag, self.now) {
                     Exclusion::default()

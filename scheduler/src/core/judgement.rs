@@ -98,9 +98,6 @@ pub fn verdicts(
     task: TaskIndex,
     only: Option<u32>,
 ) -> Vec<(InstanceIndex, Verdict)> {
-    if run.waits_for_past(task) {
-        return Vec::new();
-    }
     let Some(setup) = setup_verdict(run, task) else { return Vec::new() };
     let of_task = run.instances_of(task);
     let place = only.filter(|_| run.is_expanded(task)).map(|i| i as usize);
@@ -112,16 +109,19 @@ pub fn verdicts(
     let shared = (!sees_own_neighbours(run, task)).then(|| *run.upstream_counts(task));
     let setups = setup_counts(run, task);
     let rule = run.plan.task(task).trigger_rule;
+    let held_back = run.waits_for_past(task);
     let verdict = |index: InstanceIndex| {
         let map_index = u32::try_from(run.instance(index).map_index).ok();
-        match setup {
+        let verdict = match setup {
             Verdict::Run if excluded(run, task, map_index) => Verdict::Skip,
             Verdict::Run => {
                 let counts = shared.unwrap_or_else(|| neighbours(run, task, map_index));
                 judge(rule, &Upstream { counts, setups, map_index })
             }
             ends => ends,
-        }
+        };
+        // What is certain to end is not held back by the past.
+        if held_back && verdict == Verdict::Run { Verdict::Wait } else { verdict }
     };
     let mut born = born.copied().peekable();
     if shared.is_some_and(|counts| counts.removed == 0) {

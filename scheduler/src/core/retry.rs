@@ -34,7 +34,10 @@ pub enum Next {
 }
 
 pub fn after(failed: &Failed<'_>, failure: &Failure, losses_max: u32) -> Next {
-    if matches!(failure.class, FailureClass::Cancelled | FailureClass::RunTimeout) {
+    if matches!(
+        failure.class,
+        FailureClass::Cancelled | FailureClass::RunTimeout | FailureClass::SensorTimeout
+    ) {
         return Next::Fail;
     }
     let Failed { instance, policy, .. } = failed;

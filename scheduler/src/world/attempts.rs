@@ -1,8 +1,10 @@
 //! Attempts: what workers say of them, and what goes to the queue.
 
+use std::sync::Arc;
+
 use towpath_common::event::{Event, InstanceIndex};
 use towpath_common::id::{AttemptKey, RunKey, WorkerName};
-use towpath_common::outcome::Report;
+use towpath_common::outcome::{Outcome, Report};
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 
@@ -10,6 +12,7 @@ use super::{Overdue, World, demand};
 use crate::core::admission::Place;
 use crate::core::explain::explain;
 use crate::draft::Draft;
+use crate::wait::Waiting;
 
 impl World {
     pub fn claimed(
@@ -56,6 +59,33 @@ impl World {
             return refusal.to_string();
         }
         explain(run, instance, now)
+    }
+
+    /// What is needed to look for what an instance waits for; none if it no longer does.
+    pub fn waiting(&self, place: Place) -> Option<Waiting> {
+        let run = self.runs.get(&place.0)?;
+        let instance = run.instance(place.1);
+        (instance.state == TaskState::Deferred).then(|| Waiting {
+            place,
+            attempt: run.attempt_key(place.1),
+            run: run.run.clone(),
+            plan: Arc::clone(&run.plan),
+            since: instance.waiting_since.unwrap_or(run.run.queued_at),
+        })
+    }
+
+    /// What a deferred instance waited for has come, or will not.
+    pub fn wait_ended(
+        &mut self,
+        attempt: &AttemptKey,
+        outcome: Outcome,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) {
+        let Some(instance) = self.find(attempt) else { return };
+        let event = Event::WaitEnded { instance, attempt: attempt.number, outcome };
+        // Stale news: it was cleared or cancelled meanwhile.
+        let _ = self.advance(attempt.run, event, now, draft);
     }
 
     /// The workers that run something, as far as is known.

@@ -1,5 +1,6 @@
 //! What the core decides, carried into lanes, timers and the draft.
 
+use towpath_common::dag::Builtin;
 use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
 use towpath_common::id::RunKey;
@@ -26,7 +27,8 @@ impl World {
         let before = match &event {
             Event::AttemptEnded { instance, .. }
             | Event::AttemptLost { instance, .. }
-            | Event::QueueTimedOut { instance, .. } => Some(*instance),
+            | Event::QueueTimedOut { instance, .. }
+            | Event::WaitEnded { instance, .. } => Some(*instance),
             _ => None,
         };
         let decisions = advance(run, event, &self.rules, now)?;
@@ -93,7 +95,11 @@ impl World {
                 }
                 Decision::Schedule { instance } => {
                     draft.instances.insert((key, instance));
-                    if !self.dags.get(&run.run.dag_id).is_some_and(|dag| dag.record.paused) {
+                    // What needs no worker has its own decision behind this one.
+                    let task = run.plan.task(run.instance(instance).task);
+                    if task.builtin.is_none()
+                        && !self.dags.get(&run.run.dag_id).is_some_and(|dag| dag.record.paused)
+                    {
                         self.lanes.wait((key, instance), demand(run, instance));
                     }
                 }
@@ -107,6 +113,19 @@ impl World {
                     }
                     let queue = lane_of(run, instance).clone();
                     draft.dispatches.push(Dispatch { queue, attempt: run.attempt_key(instance) });
+                }
+                Decision::Defer { instance, .. } => {
+                    draft.instances.insert((key, instance));
+                    draft.waits.push((key, instance));
+                    let demand = demand(run, instance);
+                    if self.lanes.counts_deferred(&demand.pool) {
+                        self.lanes.take((key, instance), &demand);
+                    }
+                }
+                Decision::Reschedule { instance, at, .. } => {
+                    draft.instances.insert((key, instance));
+                    self.timers.insert((at, Timer::Retry(key, instance)));
+                    self.release((key, instance));
                 }
                 Decision::NoteClaim { instance, worker, .. } => {
                     self.lanes.note_taken(lane_of(run, instance), (key, instance));
@@ -126,12 +145,12 @@ impl World {
                         let instance = *before;
                         draft.ended_attempts.push(InstanceRecord { run: key, task, instance });
                     }
-                    self.withdraw(key, instance);
+                    self.withdraw(key, instance, draft);
                     changed = true;
                 }
                 Decision::Mark { instance, .. } => {
                     draft.instances.insert((key, instance));
-                    self.withdraw(key, instance);
+                    self.withdraw(key, instance, draft);
                     changed = true;
                 }
                 Decision::Finish { instance, outputs, .. } => {
@@ -142,7 +161,7 @@ impl World {
                             (run.record(instance).task, run.instance(instance).map_index);
                         draft.xcoms.push(XCom { run: key, task, map_index, outputs });
                     }
-                    self.withdraw(key, instance);
+                    self.withdraw(key, instance, draft);
                 }
                 Decision::Stop { instance, .. } => draft.stops.push(run.attempt_key(instance)),
             }
@@ -162,8 +181,12 @@ impl World {
     }
 
     /// The instance waits for nothing and nobody holds an attempt of it.
-    fn withdraw(&mut self, key: RunKey, instance: InstanceIndex) {
+    fn withdraw(&mut self, key: RunKey, instance: InstanceIndex, draft: &mut Draft) {
         if let Some(run) = self.runs.get(&key) {
+            let task = run.plan.task(run.instance(instance).task);
+            if matches!(task.builtin, Some(Builtin::Wait(_))) {
+                draft.waits_over.push((key, instance));
+            }
             self.lanes.stop_waiting((key, instance), &demand(run, instance));
         }
         self.release((key, instance));

@@ -55,6 +55,8 @@ pub struct World {
     pub lanes: Lanes,
     timers: BTreeSet<(Timestamp, Timer)>,
     running: BTreeMap<WorkerName, BTreeSet<Place>>,
+    /// Restored and waiting for something outside; nobody looks for them yet.
+    deferred: Vec<Place>,
 }
 
 impl World {
@@ -68,6 +70,7 @@ impl World {
             lanes: Lanes::default(),
             timers: BTreeSet::new(),
             running: BTreeMap::new(),
+            deferred: Vec::new(),
         }
     }
 

@@ -62,8 +62,8 @@ impl World {
         let earlier = done(run);
         let Some(later) = self.runs.get(&waiting) else { return };
         let catchup = later.plan.dag.catchup;
-        // Only the run directly before counts.
-        if self.previous_live(&later.run, catchup).is_none_or(|previous| previous.run.key != key) {
+        // Only the run directly before counts. This one may just have left the live ones.
+        if self.previous_live(&later.run, catchup).is_some_and(|r| r.run.logical_date > date) {
             return;
         }
         let held = held_back(&later.plan, &earlier);

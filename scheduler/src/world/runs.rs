@@ -14,6 +14,7 @@ use towpath_common::time::Timestamp;
 
 use super::lots::Lot;
 use super::{Previous, Timer, World, demand, lane_of};
+use crate::core::admission::Place;
 use crate::core::settle;
 use crate::draft::Draft;
 
@@ -42,7 +43,14 @@ impl World {
                         self.running.entry(worker.clone()).or_default().insert(place);
                     }
                 }
-                TaskState::UpForRetry => {
+                TaskState::Deferred => {
+                    let demand = demand(&run, index);
+                    if self.lanes.counts_deferred(&demand.pool) {
+                        self.lanes.take(place, &demand);
+                    }
+                    self.deferred.push(place);
+                }
+                TaskState::UpForRetry | TaskState::UpForReschedule => {
                     if let Some(at) = instance.retry_at {
                         self.timers.insert((at, Timer::Retry(place.0, place.1)));
                     }
@@ -91,6 +99,11 @@ impl World {
 
     pub fn run(&self, run: RunKey) -> Option<&RunSnapshot> {
         self.runs.get(&run)
+    }
+
+    /// What was waiting for something outside when it came into memory.
+    pub fn take_deferred(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.deferred)
     }
 
     pub fn has_run(&self, run: RunKey) -> bool {

@@ -32,6 +32,7 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
         bus: bus.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
+        variables: Arc::default(),
     };
     let scheduler = tokio::spawn(towpath_scheduler::run(
         services,

@@ -102,7 +102,9 @@ macro_rules! record_columns {
             $table,
             ".failure, ",
             $table,
-            ".excluded"
+            ".excluded, ",
+            $table,
+            ".waiting_since"
         )
     };
 }
@@ -128,6 +130,7 @@ pub fn record_from(row: &Row) -> Result<InstanceRecord, StoreError> {
             started_at: row.opt_int(10)?.map(time),
             ended_at: row.opt_int(11)?.map(time),
             failure: failure.map(Box::new),
+            waiting_since: row.opt_int(14)?.map(time),
             excluded: row.opt_text(13)?.map(from_json).transpose()?,
         },
     })
@@ -149,6 +152,7 @@ pub fn record_to_json(record: &InstanceRecord) -> Json {
         "started_at": instance.started_at,
         "ended_at": instance.ended_at,
         "failure": instance.failure.as_ref().map(to_json),
+        "waiting_since": instance.waiting_since,
         "excluded": instance.excluded.as_ref().map(to_json),
     })
 }

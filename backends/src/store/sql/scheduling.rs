@@ -111,7 +111,7 @@ static UPDATE_RUNS: Statement = Statement::new(
 static PUT_INSTANCES: Statement = Statement::new(
     "INSERT INTO task_instance (
          run_key, task_id, map_index, state, attempt, failures, losses, worker, retry_at, queued_at,
-         started_at, ended_at, failure, excluded)
+         started_at, ended_at, failure, excluded, waiting_since)
      SELECT
          item.value ->> 'run_key', item.value ->> 'task_id',
          CAST(item.value ->> 'map_index' AS BIGINT), item.value ->> 'state',
@@ -119,14 +119,16 @@ static PUT_INSTANCES: Statement = Statement::new(
          CAST(item.value ->> 'losses' AS BIGINT), item.value ->> 'worker',
          CAST(item.value ->> 'retry_at' AS BIGINT), CAST(item.value ->> 'queued_at' AS BIGINT),
          CAST(item.value ->> 'started_at' AS BIGINT), CAST(item.value ->> 'ended_at' AS BIGINT),
-         item.value ->> 'failure', item.value ->> 'excluded'
+         item.value ->> 'failure', item.value ->> 'excluded',
+         CAST(item.value ->> 'waiting_since' AS BIGINT)
      FROM {rows}
      WHERE true
      ON CONFLICT (run_key, task_id, map_index) DO UPDATE SET
          state = excluded.state, attempt = excluded.attempt, failures = excluded.failures,
          losses = excluded.losses, worker = excluded.worker, retry_at = excluded.retry_at,
          queued_at = excluded.queued_at, started_at = excluded.started_at,
-         ended_at = excluded.ended_at, failure = excluded.failure, excluded = excluded.excluded
+         ended_at = excluded.ended_at, failure = excluded.failure, excluded = excluded.excluded,
+         waiting_since = excluded.waiting_since
      WHERE NOT (
          excluded.state = 'queued' AND task_instance.state = 'running'
          AND excluded.attempt = task_instance.attempt)",
@@ -135,7 +137,7 @@ static PUT_INSTANCES: Statement = Statement::new(
 static PUT_ENDED_ATTEMPTS: Statement = Statement::new(
     "INSERT INTO ended_attempt (
          run_key, task_id, map_index, attempt, state, failures, losses, worker, retry_at, queued_at,
-         started_at, ended_at, failure, excluded)
+         started_at, ended_at, failure, excluded, waiting_since)
      SELECT
          item.value ->> 'run_key', item.value ->> 'task_id',
          CAST(item.value ->> 'map_index' AS BIGINT), CAST(item.value ->> 'attempt' AS BIGINT),
@@ -143,7 +145,8 @@ static PUT_ENDED_ATTEMPTS: Statement = Statement::new(
          CAST(item.value ->> 'losses' AS BIGINT), item.value ->> 'worker',
          CAST(item.value ->> 'retry_at' AS BIGINT), CAST(item.value ->> 'queued_at' AS BIGINT),
          CAST(item.value ->> 'started_at' AS BIGINT), CAST(item.value ->> 'ended_at' AS BIGINT),
-         item.value ->> 'failure', item.value ->> 'excluded'
+         item.value ->> 'failure', item.value ->> 'excluded',
+         CAST(item.value ->> 'waiting_since' AS BIGINT)
      FROM {rows}
      WHERE true
      ON CONFLICT (run_key, task_id, map_index, attempt) DO NOTHING",

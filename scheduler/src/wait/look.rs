@@ -1,0 +1,228 @@
+//! One look at what is waited for.
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use towpath_common::command::{Command, InboxItem};
+use towpath_common::dag::Target;
+use towpath_common::id::{DagId, RunKey, TaskId};
+use towpath_common::message::{Announcement, Topic};
+use towpath_common::outcome::Outputs;
+use towpath_common::params;
+use towpath_common::run::{DagRun, DataInterval};
+use towpath_common::state::{RunState, TaskState};
+use towpath_common::template::{Facts, Renderer, wants_outputs};
+use towpath_common::time::Timestamp;
+use towpath_common::view::{self, Seen};
+
+use super::Waiting;
+use super::http::HttpClient;
+use super::sql::Databases;
+use crate::Services;
+use crate::core::past::done_of_records;
+
+/// How many looks are under way at once, whoever waits.
+const LOOKS_MAX: usize = 64;
+
+/// What was seen.
+pub enum Sight {
+    Found(Outputs),
+    /// And why not, for people.
+    NotYet(String),
+    /// It comes at this instant.
+    At(Timestamp),
+    /// It cannot come any more, or cannot be looked for.
+    Never(String),
+}
+
+fn found() -> Sight {
+    Sight::Found(Outputs::new())
+}
+
+pub struct Looker {
+    services: Services,
+    http: HttpClient,
+    databases: Databases,
+    looks: Semaphore,
+}
+
+impl Looker {
+    pub fn new(services: Services) -> Self {
+        let looks = Semaphore::new(LOOKS_MAX);
+        Self { services, http: HttpClient::default(), databases: Databases::default(), looks }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.services.clock.now()
+    }
+
+    /// The target with its templates rendered.
+    pub async fn render(&self, waiting: &Waiting, target: &Target) -> Result<Target, String> {
+        let Waiting { attempt, run, plan, .. } = waiting;
+        let index = plan.index_of(attempt.task.as_str()).ok_or("its version has no such task")?;
+        let task = plan.task(index);
+        let reads_outputs = wants_outputs(target.templates().into_iter()) || task.expand.is_some();
+        let seen = if reads_outputs {
+            let xcoms = self.services.store.outputs(run.key, &view::sources(plan, task)).await;
+            view::outputs(plan, task, attempt.map_index, xcoms.map_err(|error| error.to_string())?)
+        } else {
+            Seen::new()
+        };
+        let map = view::elements(run, task, attempt.map_index, &seen);
+        let map = map.map_err(|why| why.to_string())?;
+        let variables = &self.services.variables;
+        let (dag, outputs) = (&plan.dag, &seen);
+        let renderer =
+            Renderer::new(&Facts { dag, run, attempt, outputs, variables, map: map.as_ref() });
+        target.try_map(|text| renderer.render(text))
+    }
+
+    pub async fn look(&self, waiting: &Waiting, target: &Target) -> Sight {
+        let Ok(_turn) = self.looks.acquire().await else {
+            return Sight::NotYet("nobody looks".to_owned());
+        };
+        match target {
+            Target::Time { at } => {
+                match chrono::DateTime::parse_from_rfc3339(&at.trim().replace(' ', "T")) {
+                    Ok(at) => Sight::At(at.into()),
+                    Err(_) => Sight::Never(format!(
+                        "{at:?} is not an instant; write one like 2013-01-31T06:00:00Z"
+                    )),
+                }
+            }
+            Target::Delta { after } => Sight::At(waiting.run.data_interval.end.plus(*after)),
+            Target::File { pattern } => look_for_file(pattern.clone()).await,
+            Target::Http { url, headers, contains } => {
+                self.http.look(url, headers, contains.as_deref()).await
+            }
+            Target::Sql { connection, query } => self.databases.look(connection, query).await,
+            Target::ExternalTask { dag_id, task_id, earlier, fail_when_failed } => {
+                let date = waiting.run.logical_date.minus(*earlier);
+                let looked = self.external(dag_id, task_id.as_ref(), date, *fail_when_failed).await;
+                looked.unwrap_or_else(|error| Sight::NotYet(error.to_string()))
+            }
+            Target::TriggeredRun { dag_id, params, wait } => {
+                let looked = self.triggered(waiting, dag_id, params, *wait).await;
+                looked.unwrap_or_else(|error| Sight::NotYet(error.to_string()))
+            }
+        }
+    }
+
+    async fn external(
+        &self,
+        dag_id: &DagId,
+        task_id: Option<&TaskId>,
+        date: Timestamp,
+        fail_when_failed: bool,
+    ) -> Result<Sight, towpath_common::port::StoreError> {
+        let store = &self.services.store;
+        if store.dag(dag_id).await?.is_none() {
+            return Ok(Sight::Never(format!("there is no Dag {dag_id}")));
+        }
+        let Some(run) = store.runs_between(dag_id, date, date).await?.pop() else {
+            return Ok(Sight::NotYet(format!("{dag_id} has no run of {date}")));
+        };
+        let (done, state) = match task_id {
+            None => (run.state == RunState::Success, run.state.to_string()),
+            Some(task_id) => match self.task_state(&run, task_id).await? {
+                Some(state) => state,
+                None => {
+                    return Ok(Sight::Never(format!("{dag_id} has no task {task_id}")));
+                }
+            },
+        };
+        let failed = run.state == RunState::Failed || state == TaskState::Failed.as_str();
+        Ok(if done {
+            found()
+        } else if fail_when_failed && failed {
+            Sight::Never(format!("{dag_id} of {date} is {state}"))
+        } else {
+            Sight::NotYet(format!("{dag_id} of {date} is {state}"))
+        })
+    }
+
+    /// Whether all instances of the task are done, and in what state one is that is not.
+    async fn task_state(
+        &self,
+        run: &DagRun,
+        task_id: &TaskId,
+    ) -> Result<Option<(bool, String)>, towpath_common::port::StoreError> {
+        let store = &self.services.store;
+        let Some(dag) = store.dag_version(&run.version).await? else { return Ok(None) };
+        let Ok(plan) = towpath_common::plan::Plan::new(dag) else { return Ok(None) };
+        let records = store.instances(run.key).await?;
+        let Some(done) = done_of_records(&plan, &records).get(task_id).copied() else {
+            return Ok(None);
+        };
+        let states = records.iter().filter(|record| record.task == *task_id);
+        let state = states
+            .map(|record| record.instance.state)
+            .max_by_key(|state| *state == TaskState::Failed);
+        Ok(Some((done, state.unwrap_or(TaskState::None).to_string())))
+    }
+
+    /// Starts the run once, by a name that only this instance gives, and looks how it goes.
+    async fn triggered(
+        &self,
+        waiting: &Waiting,
+        dag_id: &DagId,
+        given: &std::collections::BTreeMap<String, String>,
+        wait: bool,
+    ) -> Result<Sight, towpath_common::port::StoreError> {
+        let store = &self.services.store;
+        let run_id = format!("manual__by_{}", waiting.attempt);
+        if let Some(run) = store.find_runs(Some(dag_id), &run_id).await?.pop() {
+            return Ok(match run.state {
+                _ if !wait => found(),
+                RunState::Success => found(),
+                RunState::Failed => Sight::Never(format!("the run {run_id} of {dag_id} failed")),
+                state => Sight::NotYet(format!("the run {run_id} of {dag_id} is {state}")),
+            });
+        }
+        let Some(record) = store.dag(dag_id).await? else {
+            return Ok(Sight::Never(format!("there is no Dag {dag_id}")));
+        };
+        let Some(dag) = store.dag_version(&record.version).await? else {
+            return Ok(Sight::Never(format!("the version of {dag_id} is gone")));
+        };
+        let given: serde_json::Map<String, Value> = given
+            .iter()
+            .map(|(name, text)| (name.clone(), params::from_text(&dag, name, text)))
+            .collect();
+        let params = match params::resolve(&dag, &given) {
+            Ok(params) => params,
+            Err(why) => return Ok(Sight::Never(why.to_string())),
+        };
+        let logical_date = self.now();
+        let command = Command::TriggerRun {
+            dag_id: dag_id.clone(),
+            run: RunKey(self.services.ids.uuid()),
+            run_id: run_id.clone(),
+            logical_date,
+            data_interval: DataInterval { start: logical_date, end: logical_date },
+            params,
+        };
+        let item = InboxItem::command(self.services.ids.uuid(), command);
+        store.ask(&item, logical_date).await?;
+        // If nobody hears it, the inbox is looked into all the same.
+        let _ = self.services.bus.announce(Topic::Scheduler, &Announcement::CommandWaiting).await;
+        Ok(if wait {
+            Sight::NotYet(format!("the run {run_id} has just been asked for"))
+        } else {
+            found()
+        })
+    }
+}
+
+async fn look_for_file(pattern: String) -> Sight {
+    let looked = tokio::task::spawn_blocking(move || match glob::glob(&pattern) {
+        Err(error) => Sight::Never(format!("{pattern:?} is not a pattern: {error}")),
+        Ok(mut paths) => match paths.find_map(Result::ok) {
+            Some(path) => {
+                let path = Value::from(path.display().to_string());
+                Sight::Found(Outputs::from_iter([("path".to_owned(), path)]))
+            }
+            None => Sight::NotYet(format!("no file matches {pattern:?}")),
+        },
+    });
+    looked.await.unwrap_or_else(|error| Sight::NotYet(error.to_string()))
+}
