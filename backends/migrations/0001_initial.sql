@@ -33,6 +33,7 @@ CREATE TABLE dag_run (
     queued_at BIGINT NOT NULL,
     started_at BIGINT,
     ended_at BIGINT,
+    clear_number BIGINT NOT NULL DEFAULT 0,
     backfill_id TEXT,
     UNIQUE (dag_id, run_id)
 );

@@ -15,6 +15,8 @@ pub const DISPATCH_VERSION: u32 = 1;
 pub struct Dispatch {
     pub queue: QueueName,
     pub attempt: AttemptKey,
+    /// The run's; a worker that remembers an earlier one reads the run again.
+    pub clear_number: u32,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,7 @@ struct BodyOut<'a> {
     v: u32,
     #[serde(flatten)]
     attempt: &'a AttemptKey,
+    clear_number: u32,
 }
 
 #[derive(Deserialize)]
@@ -37,9 +40,18 @@ struct VersionOnly {
     v: u32,
 }
 
+#[derive(Deserialize)]
+struct BodyIn {
+    #[serde(flatten)]
+    attempt: AttemptKey,
+    #[serde(default)]
+    clear_number: u32,
+}
+
 impl Dispatch {
     pub fn encode(&self) -> Vec<u8> {
-        let body = BodyOut { v: DISPATCH_VERSION, attempt: &self.attempt };
+        let Self { attempt, clear_number, .. } = self;
+        let body = BodyOut { v: DISPATCH_VERSION, attempt, clear_number: *clear_number };
         serde_json::to_vec(&body).expect("an attempt key is plain JSON")
     }
 
@@ -48,7 +60,8 @@ impl Dispatch {
         if v != DISPATCH_VERSION {
             return Err(DispatchError::Version(v));
         }
-        Ok(Self { queue: queue.clone(), attempt: serde_json::from_slice(body)? })
+        let BodyIn { attempt, clear_number } = serde_json::from_slice(body)?;
+        Ok(Self { queue: queue.clone(), attempt, clear_number })
     }
 }
 
@@ -98,6 +111,7 @@ mod tests {
                 map_index: -1,
                 number: 2,
             },
+            clear_number: 3,
         }
     }
 

@@ -50,6 +50,9 @@ pub struct DagRun {
     pub queued_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// How often it was changed by people: what was read of it under a smaller number is out of date.
+    #[serde(default)]
+    pub clear_number: u32,
     /// The backfill that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<BackfillId>,

@@ -331,6 +331,7 @@ impl RunSnapshot {
             }
             Decision::ReopenRun { at } => {
                 self.run.state = RunState::Queued;
+                self.run.clear_number += 1;
                 self.run.queued_at = *at;
                 self.run.started_at = None;
                 self.run.ended_at = None;

@@ -350,6 +350,7 @@ mod tests {
             queued_at: at,
             started_at: None,
             ended_at: None,
+            clear_number: 0,
             backfill: None,
         };
         let task = TaskId::new("load").expect("a name");

@@ -250,6 +250,7 @@ fn new_run(plan: &Plan, run_type: RunType, data_interval: DataInterval, now: Tim
         queued_at: now,
         started_at: None,
         ended_at: None,
+        clear_number: 0,
         backfill: None,
     }
 }

@@ -158,7 +158,8 @@ async fn redispatch(
         let mut again = Vec::new();
         for (place, attempt) in attempts.into_iter().filter(|(_, key)| !claimed(key)) {
             world.lanes.note_out(&queue, place, now);
-            again.push(Dispatch { queue: queue.clone(), attempt });
+            let clear_number = world.run(place.0).map_or(0, |run| run.run.clear_number);
+            again.push(Dispatch { queue: queue.clone(), attempt, clear_number });
         }
         tracing::info!(%queue, attempts = again.len(), in_lane, "published again");
         outside.dispatcher.dispatch(again);

@@ -49,6 +49,15 @@ impl Contexts {
         cell.get_or_try_init(|| self.read(store, run)).await.cloned()
     }
 
+    /// Forgets what was read of the run before people changed it.
+    pub fn expect(&self, run: RunKey, clear_number: u32) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = runs.get(&run).and_then(|cell| cell.get());
+        if known.is_some_and(|known| known.run.clear_number < clear_number) {
+            runs.remove(&run);
+        }
+    }
+
     async fn read(&self, store: &dyn Store, key: RunKey) -> Result<Arc<RunContext>, StoreError> {
         let run = store.run(key).await?;
         let run = run.ok_or_else(|| StoreError::Conflict(format!("the run {key} is gone")))?;

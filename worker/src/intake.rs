@@ -147,6 +147,11 @@ impl Intake<'_> {
             .map(|delivery| delivery.dispatch.attempt.clone())
             .filter(|attempt| !self.desk.runs(attempt))
             .collect();
+        for delivery in deliveries {
+            let (run, clear_number) =
+                (delivery.dispatch.attempt.run, delivery.dispatch.clear_number);
+            self.desk.contexts.expect(run, clear_number);
+        }
         let claimed_at = self.desk.claim_time();
         self.desk.set_claiming(&attempts);
         let claimed = match attempts.is_empty() {

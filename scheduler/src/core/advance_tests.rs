@@ -37,6 +37,7 @@ fn snapshot(tasks: Vec<Task>) -> RunSnapshot {
         queued_at: NOW,
         started_at: None,
         ended_at: None,
+        clear_number: 0,
         backfill: None,
     };
     RunSnapshot::new(run, Arc::new(Plan::new(dag).expect("complete")), &[], std::iter::empty())

@@ -112,7 +112,8 @@ impl World {
                         self.timers.insert((now.plus(timeout), timer));
                     }
                     let queue = lane_of(run, instance).clone();
-                    draft.dispatches.push(Dispatch { queue, attempt: run.attempt_key(instance) });
+                    let (attempt, clear_number) = (run.attempt_key(instance), run.run.clear_number);
+                    draft.dispatches.push(Dispatch { queue, attempt, clear_number });
                 }
                 Decision::Defer { instance, .. } => {
                     draft.instances.insert((key, instance));

@@ -143,7 +143,8 @@ impl World {
         self.lots.leave(&old.run);
         let all = 0..u32::try_from(old.instances.len()).expect("counted in u32");
         let records: Vec<_> = all.map(|index| old.record(index)).collect();
-        let run = DagRun { version: plan.version.clone(), ..old.run };
+        let clear_number = old.run.clear_number + 1;
+        let run = DagRun { version: plan.version.clone(), clear_number, ..old.run };
         self.restore(
             RunSnapshot::new(run, Arc::clone(plan), &records, std::iter::empty()),
             &Previous::None,

@@ -28,7 +28,9 @@ fn dispatches(lane: &QueueName, count: u32) -> Vec<Dispatch> {
     let run = RunKey(RandomIds.uuid());
     let task = |i: u32| format!("t{i}").parse().expect("a name");
     let attempt = |i| AttemptKey { run, task: task(i), map_index: UNMAPPED, number: 1 };
-    (0..count).map(|i| Dispatch { queue: lane.clone(), attempt: attempt(i) }).collect()
+    (0..count)
+        .map(|i| Dispatch { queue: lane.clone(), attempt: attempt(i), clear_number: 0 })
+        .collect()
 }
 
 async fn consume(queue: &Arc<dyn Queue>, lane: &QueueName, prefetch: u16) -> Box<dyn Consumer> {

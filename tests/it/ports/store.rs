@@ -60,6 +60,7 @@ impl Scene {
             queued_at: at(2),
             started_at: Some(at(3)),
             ended_at: None,
+            clear_number: 0,
             backfill: None,
         };
         let scene = Self { store, lease, run };

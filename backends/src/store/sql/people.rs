@@ -137,7 +137,7 @@ impl PeopleStore for SqlStore {
         let summary = |row| -> Result<RunSummary, StoreError> {
             let run = run_from(row)?;
             let count = |column| row.int(column).and_then(narrow);
-            Ok(RunSummary { run, success: count(14)?, failed: count(15)?, running: count(16)? })
+            Ok(RunSummary { run, success: count(15)?, failed: count(16)?, running: count(17)? })
         };
         rows.iter().map(summary).collect()
     }

@@ -16,7 +16,7 @@ macro_rules! run_columns {
         "dag_run.run_key, dag_run.dag_id, dag_run.run_id, dag_run.run_type, dag_run.version, \
          dag_run.logical_date, dag_run.interval_start, dag_run.interval_end, dag_run.params, \
          dag_run.state, dag_run.queued_at, dag_run.started_at, dag_run.ended_at, \
-         dag_run.backfill_id"
+         dag_run.backfill_id, dag_run.clear_number"
     };
 }
 pub(super) use run_columns;
@@ -35,6 +35,7 @@ pub fn run_from(row: &Row) -> Result<DagRun, StoreError> {
         queued_at: time(row.int(10)?),
         started_at: row.opt_int(11)?.map(time),
         ended_at: row.opt_int(12)?.map(time),
+        clear_number: narrow(row.int(14)?)?,
         backfill: row
             .opt_text(13)?
             .map(str::parse)
@@ -59,6 +60,7 @@ pub fn run_to_json(run: &DagRun) -> Json {
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "backfill_id": run.backfill,
+        "clear_number": run.clear_number,
     })
 }
 

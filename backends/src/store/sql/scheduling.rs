@@ -79,7 +79,7 @@ static INBOX: Statement = Statement::new(
 static NEW_RUNS: Statement = Statement::new(
     "INSERT INTO dag_run (
          run_key, dag_id, run_id, run_type, version, logical_date, interval_start, interval_end,
-         params, state, queued_at, started_at, ended_at, backfill_id)
+         params, state, queued_at, started_at, ended_at, backfill_id, clear_number)
      SELECT
          item.value ->> 'run_key', item.value ->> 'dag_id', item.value ->> 'run_id',
          item.value ->> 'run_type', item.value ->> 'version',
@@ -88,7 +88,8 @@ static NEW_RUNS: Statement = Statement::new(
          CAST(item.value ->> 'interval_end' AS BIGINT),
          item.value ->> 'params', item.value ->> 'state',
          CAST(item.value ->> 'queued_at' AS BIGINT), CAST(item.value ->> 'started_at' AS BIGINT),
-         CAST(item.value ->> 'ended_at' AS BIGINT), item.value ->> 'backfill_id'
+         CAST(item.value ->> 'ended_at' AS BIGINT), item.value ->> 'backfill_id',
+         CAST(item.value ->> 'clear_number' AS BIGINT)
      FROM {rows}",
 );
 
@@ -99,6 +100,7 @@ static UPDATE_RUNS: Statement = Statement::new(
          version = item.value ->> 'version',
          params = item.value ->> 'params',
          backfill_id = item.value ->> 'backfill_id',
+         clear_number = CAST(item.value ->> 'clear_number' AS BIGINT),
          queued_at = CAST(item.value ->> 'queued_at' AS BIGINT),
          started_at = CAST(item.value ->> 'started_at' AS BIGINT),
          ended_at = CAST(item.value ->> 'ended_at' AS BIGINT)
