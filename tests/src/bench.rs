@@ -1,10 +1,12 @@
 //! The benchmarks, one file per question.
 
 pub mod containers;
+pub mod core;
 pub mod embedded;
 pub mod floor;
 pub mod latency;
 pub mod memory;
+pub mod schedules;
 pub mod throughput;
 
 use std::fmt::Write as _;
@@ -83,6 +85,27 @@ pub fn chain(name: &str, tasks: usize) -> anyhow::Result<Dag> {
     Ok(towpath_dagfile::read(name, text.as_bytes())?)
 }
 
+/// A Dag in layers, each task below some of the layer before.
+pub fn layers(name: &str, layers: usize, width: usize, above: usize) -> anyhow::Result<Dag> {
+    Ok(towpath_dagfile::read(name, layers_text(name, layers, width, above).as_bytes())?)
+}
+
+fn layers_text(name: &str, layers: usize, width: usize, above: usize) -> String {
+    let mut text = format!("dag: {name}\ntasks:\n");
+    for layer in 0..layers {
+        for place in 0..width {
+            let _ = write!(text, "  t{layer}_{place}: {{command: [\"true\"]");
+            if layer > 0 {
+                let names: Vec<String> =
+                    (0..above).map(|i| format!("t{}_{}", layer - 1, (place + i) % width)).collect();
+                let _ = write!(text, ", depends_on: [{}]", names.join(", "));
+            }
+            text.push_str("}\n");
+        }
+    }
+    text
+}
+
 /// Somebody who deploys, triggers and waits.
 pub struct Person {
     pub store: Arc<dyn Store>,
@@ -95,7 +118,7 @@ impl Person {
         self.ask(Command::DagChanged { dag_id: dag.dag_id.clone() }).await
     }
 
-    async fn ask(&self, command: Command) -> anyhow::Result<()> {
+    pub async fn ask(&self, command: Command) -> anyhow::Result<()> {
         let item = InboxItem::command(RandomIds.uuid(), command);
         self.store.ask(&item, SystemClock.now()).await?;
         self.bus.announce(Topic::Scheduler, &Announcement::CommandWaiting).await?;

@@ -2,7 +2,9 @@
 //!
 //! Services of its own, the release binary, one table and `target/bench.json`.
 
-use towpath_tests::bench::{Table, containers, embedded, floor, latency, memory, throughput};
+use towpath_tests::bench::{
+    Table, containers, core, embedded, floor, latency, memory, schedules, throughput,
+};
 use towpath_tests::cluster::{Addresses, Cluster};
 use towpath_tests::service::Services;
 use towpath_tests::service::postgres::fresh_database;
@@ -19,11 +21,13 @@ async fn main() -> anyhow::Result<()> {
         })
         .await
     };
+    core::measure(&mut table)?;
     floor::measure(&cluster().await?.addresses, &mut table).await?;
     throughput::measure(&cluster().await?, &mut table).await?;
     embedded::measure(&mut table).await?;
     latency::measure(&cluster().await?, &mut table).await?;
     containers::measure(&cluster().await?, &mut table).await?;
     memory::measure(&cluster().await?, &mut table).await?;
+    schedules::measure(cluster, &mut table).await?;
     table.finish()
 }
