@@ -60,6 +60,12 @@ fn the_examples_are_valid() {
     let reference = std::fs::read_to_string(root().join("docs/dag-file.md")).expect("it is there");
     let example = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
     towpath_dagfile::read("dag-file.md", example.expect("an example").as_bytes()).expect("valid");
-    let flights = root().join("examples/flights/flights.yaml");
-    towpath_dagfile::read("flights", &std::fs::read(flights).expect("reads")).expect("valid");
+    let mut examples = vec![root().join("examples/flights/flights.yaml")];
+    let semantics = std::fs::read_dir(root().join("examples/semantics")).expect("a folder");
+    examples.extend(semantics.flatten().map(|entry| entry.path()));
+    assert!(examples.len() > 6, "{examples:?}");
+    for path in examples {
+        let name = path.display().to_string();
+        towpath_dagfile::read(&name, &std::fs::read(&path).expect("reads")).expect("valid");
+    }
 }
