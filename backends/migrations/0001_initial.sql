@@ -35,6 +35,7 @@ CREATE TABLE dag_run (
     ended_at BIGINT,
     clear_number BIGINT NOT NULL DEFAULT 0,
     backfill_id TEXT,
+    asset_events TEXT NOT NULL DEFAULT '[]',
     UNIQUE (dag_id, run_id)
 );
 
@@ -47,6 +48,22 @@ CREATE TABLE backfill (
     state TEXT NOT NULL CHECK (state IN ('running', 'paused', 'cancelled', 'completed')),
     spec TEXT NOT NULL,
     created_at BIGINT NOT NULL
+);
+
+CREATE TABLE asset_event (
+    sequence BIGINT NOT NULL PRIMARY KEY,
+    asset TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    source TEXT NOT NULL
+);
+
+CREATE INDEX asset_event_asset ON asset_event (asset, sequence);
+
+CREATE TABLE asset_offset (
+    dag_id TEXT NOT NULL,
+    asset TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    PRIMARY KEY (dag_id, asset)
 );
 
 CREATE TABLE pool (

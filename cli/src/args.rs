@@ -95,6 +95,9 @@ pub enum Command {
     /// Shared capacity, in slots.
     #[command(subcommand)]
     Pool(PoolVerb),
+    /// Data that tasks make and Dags wait for.
+    #[command(subcommand)]
+    Asset(AssetVerb),
     /// Whether a role of this machine does its work; for health checks.
     Health(HealthOptions),
 }
@@ -463,6 +466,21 @@ pub struct BackfillOptions {
     /// Show what would be created or cleared, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AssetVerb {
+    /// List the assets that have been made.
+    List,
+    /// List events, the newest first.
+    Events {
+        /// Of this asset only.
+        asset: Option<String>,
+        #[arg(long, default_value_t = 25)]
+        limit: u32,
+    },
+    /// Say that an asset was made anew.
+    Materialize { asset: String },
 }
 
 #[derive(Debug, Subcommand)]

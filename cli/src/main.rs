@@ -43,6 +43,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Run(verb) => verb::run::run(&connection, verb).await,
         Command::Task(verb) => verb::task::run(&connection, verb).await,
         Command::Backfill(verb) => verb::backfill::run(&connection, verb).await,
+        Command::Asset(verb) => verb::asset::run(&connection, verb).await,
         Command::Pool(verb) => verb::pool::run(&connection, verb).await,
         Command::Health(options) => verb::health::run(&connection, options).await,
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::asset::AssetName;
 use crate::backfill::{BackfillId, BackfillSpec, BackfillState};
 use crate::event::Verdict;
 use crate::id::{DagId, RunKey};
@@ -63,6 +64,11 @@ pub enum Command {
     SetBackfill {
         id: BackfillId,
         state: BackfillState,
+        by: String,
+    },
+    /// Somebody has made the asset anew, outside of Towpath.
+    MaterializeAsset {
+        asset: AssetName,
         by: String,
     },
     /// A pool was made, changed or removed.

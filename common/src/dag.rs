@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::asset::AssetName;
 use crate::id::{DagId, QueueName, TaskId, VersionId};
 use crate::time::Timestamp;
 
@@ -112,6 +113,12 @@ pub struct Task {
     /// A command that is run again until it has found what it looks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poke: Option<Poke>,
+    /// The assets that its success makes anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlets: Vec<AssetName>,
+    /// The assets that it reads; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inlets: Vec<AssetName>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub past: Past,
     /// None: it may run for ever.
@@ -212,6 +219,8 @@ impl Task {
             retry: RetryPolicy::default(),
             skip_exit_code: SKIP_EXIT_CODE,
             poke: None,
+            outlets: Vec::new(),
+            inlets: Vec::new(),
             past: Past::None,
             execution_timeout: None,
             queue_timeout: None,

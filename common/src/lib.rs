@@ -8,6 +8,7 @@
 //! only clock is behind the [`time::Clock`] trait, and what happens *next* is decided in
 //! `towpath-scheduler`, never here.
 
+pub mod asset;
 pub mod backfill;
 pub mod command;
 pub mod cron;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::asset::AssetEvent;
 use crate::backfill::BackfillId;
 use crate::id::{DagId, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName};
 use crate::outcome::Failure;
@@ -50,6 +51,9 @@ pub struct DagRun {
     pub queued_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// The asset events that it consumes; of each asset the latest hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asset_events: Vec<AssetEvent>,
     /// How often it was changed by people: what was read of it under a smaller number is out of date.
     #[serde(default)]
     pub clear_number: u32,

@@ -12,10 +12,11 @@ use chrono_tz::Tz;
 use minijinja::value::{Object, ObjectRepr, Rest, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 
+use crate::asset::AssetEvent;
 use crate::dag::Dag;
 use crate::id::{AttemptKey, TaskId};
 use crate::outcome::Outputs;
-use crate::run::DagRun;
+use crate::run::{DagRun, RunType};
 use crate::time::Timestamp;
 
 /// The names that every template may use, besides `params`, `outputs` and `var`.
@@ -35,6 +36,7 @@ const NAMES: &[&str] = &[
     "ti",
     "task_instance",
     "task_instance_key_str",
+    "triggering_asset_events",
 ];
 
 /// Values of `var.value`, by name.
@@ -239,7 +241,25 @@ fn context(facts: &Facts<'_>) -> Value {
         ),
     ]);
     names.extend(map.map(|map| ("map", Value::from(Serde(map)))));
+    if run.run_type == RunType::AssetTriggered {
+        // Such a run stands for no date.
+        let dated = |name: &str| DATE_FORMATS.iter().any(|(date, _)| *date == name);
+        names.retain(|name, _| !dated(name) && !DATED.contains(name));
+    }
+    names.insert("triggering_asset_events", Value::from(Serde(by_asset(run))));
     Value::from_pairs(names)
+}
+
+/// What is undefined in a run that assets have triggered, besides the texts of its date.
+const DATED: &[&str] = &["logical_date", "data_interval_start", "data_interval_end"];
+
+/// The events that a run consumes, by asset.
+fn by_asset(run: &DagRun) -> BTreeMap<&str, Vec<&AssetEvent>> {
+    let mut events: BTreeMap<&str, Vec<&AssetEvent>> = BTreeMap::new();
+    for event in &run.asset_events {
+        events.entry(&event.asset).or_default().push(event);
+    }
+    events
 }
 
 /// A date in a zone, with the methods that people know from Airflow's dates.
@@ -331,7 +351,7 @@ impl Object for VariableValues {
 mod tests {
     use super::*;
     use crate::id::{DagId, RunKey, VersionId};
-    use crate::run::{DataInterval, RunType};
+    use crate::run::DataInterval;
     use crate::state::RunState;
 
     fn render(template: &str) -> Result<String, String> {
@@ -350,6 +370,7 @@ mod tests {
             queued_at: at,
             started_at: None,
             ended_at: None,
+            asset_events: Vec::new(),
             clear_number: 0,
             backfill: None,
         };

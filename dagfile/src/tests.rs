@@ -94,7 +94,7 @@ fn each_mistake_is_told_with_its_place_and_what_would_be_right() {
         "dag: d\ntasks: {a: {command: [x, '{{ dz }}']}}\n",
         "x.yaml:2:26: the variable \"dz\" is undefined; there are params, outputs, var, ds, ds_nodash, ts, \
          ts_nodash, ts_nodash_with_tz, logical_date, data_interval_start, data_interval_end, run_id, dag_run, \
-         dag, task, ti, task_instance, task_instance_key_str",
+         dag, task, ti, task_instance, task_instance_key_str, triggering_asset_events",
     );
 }
 

@@ -153,6 +153,7 @@ impl<'a> Cycle<'a> {
             }
         }
         self.expire_timers().await?;
+        self.start_consumers().await?;
         self.world.admit(self.services.clock.now(), &mut self.draft);
         self.commit().await
     }

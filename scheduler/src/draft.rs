@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use towpath_common::asset::{AssetEvent, AssetOffset};
 use towpath_common::backfill::{Backfill, BackfillId};
 use towpath_common::dag::Dag;
 use towpath_common::event::InstanceIndex;
@@ -24,6 +25,8 @@ pub struct Draft {
     pub failed_in_a_row: Vec<(DagId, u32)>,
     pub partial_versions: Vec<Dag>,
     pub backfills: BTreeSet<BackfillId>,
+    pub asset_events: Vec<AssetEvent>,
+    pub asset_offsets: Vec<AssetOffset>,
     /// Instances whose outputs are no longer theirs.
     pub cleared: Vec<(RunKey, TaskId, i32)>,
     pub consumed: Vec<String>,
@@ -67,6 +70,8 @@ impl Draft {
                 .into_iter()
                 .filter_map(backfill)
                 .collect(),
+            asset_events: std::mem::take(&mut self.asset_events),
+            asset_offsets: std::mem::take(&mut self.asset_offsets),
             cleared: std::mem::take(&mut self.cleared),
             consumed: std::mem::take(&mut self.consumed),
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use towpath_common::asset::{AssetName, AssetSource};
 use towpath_common::backfill::{Action, Backfill, BackfillId, BackfillSpec, BackfillState, Step};
 use towpath_common::command::Command;
 use towpath_common::dag::Dag;
@@ -18,6 +19,9 @@ use crate::core::{backfill, people};
 use crate::cycle::{Cycle, Stop};
 use crate::takeover::{load_run, plan, previous};
 use crate::world::Previous;
+
+/// How many events of an asset a run holds, for its templates.
+const EVENTS_SHOWN_MAX: u32 = 100;
 
 /// Repeats something with the store until it answers; the `?` ends the pass.
 macro_rules! insist {
@@ -76,6 +80,10 @@ impl Cycle<'_> {
                 self.world.set_backfill(id, state, &by, now, &mut self.draft);
                 Ok(())
             }
+            Command::MaterializeAsset { asset, by } => {
+                self.world.materialize(&asset, AssetSource::Person { by }, now, &mut self.draft);
+                Ok(())
+            }
             Command::PoolsChanged => {
                 let pools = insist!(self, self.services.store.pools());
                 self.world.lanes.set_pools(pools);
@@ -116,6 +124,48 @@ impl Cycle<'_> {
         self.world.add_run(run, plan, &previous, now, &mut self.draft);
         // The next run of this pass may have the same name: the store must know this one.
         self.commit().await
+    }
+
+    /// Creates a run for every Dag that has the assets that it waits for, and room.
+    pub async fn start_consumers(&mut self) -> Result<(), Stop> {
+        loop {
+            let ready = self.world.take_ready_consumers();
+            if ready.is_empty() {
+                return Ok(());
+            }
+            // The events that the runs consume must be in the store before they are read.
+            self.commit().await?;
+            for (dag_id, events) in ready {
+                self.start_consumer(&dag_id, &events).await?;
+            }
+        }
+    }
+
+    async fn start_consumer(
+        &mut self,
+        dag_id: &DagId,
+        events: &[(AssetName, u64, u64)],
+    ) -> Result<(), Stop> {
+        let Some(plan) = self.deployed(dag_id).await? else { return Ok(()) };
+        let now = self.services.clock.now();
+        let mut asset_events = Vec::new();
+        for (asset, after, upto) in events {
+            let store = &self.services.store;
+            let of_asset =
+                insist!(self, store.asset_events_between(asset, *after, *upto, EVENTS_SHOWN_MAX));
+            asset_events.extend(of_asset);
+        }
+        let key = RunKey(self.services.ids.uuid());
+        let latest = events.iter().map(|(.., upto)| *upto).max().unwrap_or(0);
+        let interval = DataInterval { start: now, end: now };
+        let run = DagRun {
+            key,
+            run_id: format!("{}__{latest}", RunType::AssetTriggered.run_id(now)),
+            asset_events,
+            ..new_run(&plan, RunType::AssetTriggered, interval, now)
+        };
+        self.world.consume(dag_id, events, &mut self.draft);
+        self.create_run(run).await
     }
 
     pub fn scheduled_run(
@@ -250,6 +300,7 @@ fn new_run(plan: &Plan, run_type: RunType, data_interval: DataInterval, now: Tim
         queued_at: now,
         started_at: None,
         ended_at: None,
+        asset_events: Vec::new(),
         clear_number: 0,
         backfill: None,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use towpath_common::id::{DagId, RunKey, VersionId};
 use towpath_common::plan::Plan;
 use towpath_common::port::{Store, StoreError};
-use towpath_common::run::DagRun;
+use towpath_common::run::{DagRun, RunType};
 use towpath_common::snapshot::RunSnapshot;
 use towpath_common::time::Timestamp;
 
@@ -49,6 +49,7 @@ async fn read(store: &dyn Store, rules: Rules, now: Timestamp) -> Result<World, 
     for record in store.dags().await? {
         load_dag(store, &mut world, &record.dag_id, now).await?;
     }
+    world.restore_assets(store.asset_heads().await?, store.asset_offsets().await?);
     for backfill in store.live_backfills().await? {
         world.put_backfill(backfill);
     }
@@ -90,7 +91,7 @@ pub async fn previous(
     run: &DagRun,
     plan: &Plan,
 ) -> Result<Previous, StoreError> {
-    if !plan.looks_back() {
+    if !plan.looks_back() || run.run_type == RunType::AssetTriggered {
         return Ok(Previous::None);
     }
     let manual = !plan.dag.catchup;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use towpath_common::asset::{AssetEvent, AssetName, AssetOffset};
 use towpath_common::backfill::{Backfill, BackfillId, BackfillState};
 use towpath_common::command::InboxItem;
 use towpath_common::dag::Dag;
@@ -35,6 +36,8 @@ struct Tables {
     xcoms: BTreeMap<Place, Outputs>,
     pools: BTreeMap<PoolName, Pool>,
     backfills: BTreeMap<BackfillId, Backfill>,
+    asset_events: BTreeMap<u64, AssetEvent>,
+    asset_offsets: BTreeMap<(DagId, AssetName), AssetOffset>,
     inbox: BTreeMap<(Timestamp, String), InboxItem>,
     leases: BTreeMap<&'static str, Lease>,
     workers: BTreeMap<WorkerName, WorkerRecord>,
@@ -224,6 +227,33 @@ impl SchedulerStore for MemoryStore {
         Ok(live.cloned().collect())
     }
 
+    async fn asset_heads(&self) -> Result<Vec<(AssetName, u64)>> {
+        let mut heads = BTreeMap::new();
+        for event in self.tables().asset_events.values() {
+            heads.insert(event.asset.clone(), event.sequence);
+        }
+        Ok(heads.into_iter().collect())
+    }
+
+    async fn asset_offsets(&self) -> Result<Vec<AssetOffset>> {
+        Ok(self.tables().asset_offsets.values().cloned().collect())
+    }
+
+    async fn asset_events_between(
+        &self,
+        asset: &str,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<AssetEvent>> {
+        let tables = self.tables();
+        let wanted = tables.asset_events.range(after + 1..=upto).map(|(_, event)| event);
+        let wanted = wanted.filter(|event| event.asset == asset).rev().take(limit as usize);
+        let mut events: Vec<AssetEvent> = wanted.cloned().collect();
+        events.reverse();
+        Ok(events)
+    }
+
     async fn live_backfills(&self) -> Result<Vec<Backfill>> {
         let live = |backfill: &&Backfill| {
             matches!(backfill.state, BackfillState::Running | BackfillState::Paused)
@@ -270,6 +300,13 @@ impl SchedulerStore for MemoryStore {
         }
         for dag in &commit.partial_versions {
             tables.versions.entry(dag.version()).or_insert_with(|| dag.clone());
+        }
+        for event in &commit.asset_events {
+            tables.asset_events.entry(event.sequence).or_insert_with(|| event.clone());
+        }
+        for offset in &commit.asset_offsets {
+            let key = (offset.dag_id.clone(), offset.asset.clone());
+            tables.asset_offsets.insert(key, offset.clone());
         }
         for backfill in &commit.backfills {
             tables.backfills.insert(backfill.id, backfill.clone());
@@ -444,6 +481,22 @@ impl PeopleStore for MemoryStore {
 
     async fn delete_pool(&self, pool: &PoolName) -> Result<bool> {
         Ok(self.tables().pools.remove(pool).is_some())
+    }
+
+    async fn assets(&self) -> Result<Vec<(AssetName, u64, Timestamp)>> {
+        let mut assets: BTreeMap<AssetName, (u64, Timestamp)> = BTreeMap::new();
+        for event in self.tables().asset_events.values() {
+            let known = assets.entry(event.asset.clone()).or_insert((0, event.at));
+            *known = (known.0 + 1, known.1.max(event.at));
+        }
+        Ok(assets.into_iter().map(|(asset, (count, at))| (asset, count, at)).collect())
+    }
+
+    async fn asset_events(&self, asset: Option<&str>, limit: u32) -> Result<Vec<AssetEvent>> {
+        let tables = self.tables();
+        let wanted = tables.asset_events.values().rev();
+        let wanted = wanted.filter(|event| asset.is_none_or(|asset| event.asset == asset));
+        Ok(wanted.take(limit as usize).cloned().collect())
     }
 
     async fn backfills(&self, dag_id: Option<&DagId>) -> Result<Vec<Backfill>> {

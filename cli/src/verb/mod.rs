@@ -1,5 +1,6 @@
 //! What people ask for, one file per noun.
 
+pub mod asset;
 pub mod backfill;
 pub mod change;
 pub mod dag;

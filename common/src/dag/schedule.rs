@@ -8,19 +8,23 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{is_default, micros};
+use crate::asset::AssetCondition;
 use crate::words::words;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     pub when: When,
     pub timezone: Tz,
+    /// Besides, or instead: when these assets have been made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assets: Option<AssetCondition>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub calendar: Calendar,
 }
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { when: When::Never, timezone: Tz::UTC, calendar: Calendar::default() }
+        Self { when: When::Never, timezone: Tz::UTC, assets: None, calendar: Calendar::default() }
     }
 }
 

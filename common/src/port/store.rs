@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::asset::{AssetEvent, AssetName, AssetOffset};
 use crate::backfill::{Backfill, BackfillId};
 use crate::command::InboxItem;
 use crate::dag::Dag;
@@ -84,6 +85,8 @@ pub struct Commit {
     /// Versions that are parts of deployed ones, for runs of some of their tasks.
     pub partial_versions: Vec<Dag>,
     pub backfills: Vec<Backfill>,
+    pub asset_events: Vec<AssetEvent>,
+    pub asset_offsets: Vec<AssetOffset>,
     /// Instances that were cleared: what they had passed on is gone.
     pub cleared: Vec<(RunKey, TaskId, i32)>,
     /// Inbox items that are dealt with.
@@ -185,6 +188,17 @@ pub trait SchedulerStore: Send + Sync {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Runs that have not ended.
     async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError>;
+    /// The latest event of each asset.
+    async fn asset_heads(&self) -> Result<Vec<(AssetName, u64)>, StoreError>;
+    async fn asset_offsets(&self) -> Result<Vec<AssetOffset>, StoreError>;
+    /// The latest events of an asset after one number up to another, in order.
+    async fn asset_events_between(
+        &self,
+        asset: &str,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<AssetEvent>, StoreError>;
     /// Backfills that have not ended.
     async fn live_backfills(&self) -> Result<Vec<Backfill>, StoreError>;
     /// The latest run of the Dag before this logical date, manual ones only if asked for.
@@ -256,6 +270,14 @@ pub trait PeopleStore: Send + Sync {
     async fn put_pool(&self, pool: &Pool) -> Result<(), StoreError>;
     /// False if there was none.
     async fn delete_pool(&self, pool: &PoolName) -> Result<bool, StoreError>;
+    /// Every asset with how many events it has had, and when the latest was.
+    async fn assets(&self) -> Result<Vec<(AssetName, u64, Timestamp)>, StoreError>;
+    /// The newest first, of one asset or of all.
+    async fn asset_events(
+        &self,
+        asset: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AssetEvent>, StoreError>;
     /// The newest first, of one Dag or of all.
     async fn backfills(&self, dag_id: Option<&DagId>) -> Result<Vec<Backfill>, StoreError>;
     /// Its runs, in the order of their dates.

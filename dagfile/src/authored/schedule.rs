@@ -26,6 +26,11 @@ pub struct DetailedSchedule {
     #[serde(default)]
     #[schemars(with = "Option<OneOrMore>")]
     pub cron: Option<Spanned<OneOrMore>>,
+    /// Assets: a run as soon as all of a list have been made anew since the last one; {any: […]} for one
+    /// of them; nested at will. With cron or every: besides.
+    #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub assets: Option<Spanned<serde_json::Value>>,
     /// A fixed step from the start date on: 15m, 36h, 7d, 1mo, 1y.
     #[serde(default)]
     #[schemars(with = "Option<Scalar>")]

@@ -27,6 +27,14 @@ with_settings! {
         /// Whether it skips what is below it in every run but the latest of the schedule.
         #[serde(default)]
         pub latest_only: bool,
+        /// The assets, by name or URI, that its success makes anew.
+        #[serde(default)]
+        #[schemars(with = "Vec<String>")]
+        pub outlets: Vec<Spanned<String>>,
+        /// The assets that it reads; for people.
+        #[serde(default)]
+        #[schemars(with = "Vec<String>")]
+        pub inlets: Vec<Spanned<String>>,
         /// Makes it wait for something outside, without a worker and without a container.
         #[serde(default)]
         #[schemars(with = "Option<AuthoredWait>")]

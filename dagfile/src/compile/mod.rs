@@ -11,11 +11,11 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
-use towpath_common::dag::{Builtin, Dag, MAX_ACTIVE_RUNS, Param};
+use towpath_common::dag::{Builtin, Dag, MAX_ACTIVE_RUNS, Param, Schedule};
 use towpath_common::id::{DagId, NameError};
 use towpath_common::params;
 use towpath_common::plan::Plan;
-use towpath_common::template::{Known, check as check_template};
+use towpath_common::template::{Known, check as check_template, is_template};
 
 use crate::authored::{AuthoredDag, Scalar};
 use crate::diagnostic::Diagnostic;
@@ -50,6 +50,7 @@ pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
     for task in &laid {
         tasks.extend(task::compile(task, authored, &mut wrong));
     }
+    refuse_own_assets(schedule.as_ref(), &laid, &mut wrong);
     let (Some(dag_id), Some(schedule), []) = (dag_id, schedule, wrong.list.as_slice()) else {
         return Err(wrong.list);
     };
@@ -71,6 +72,21 @@ pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
     };
     check_templates(&laid, &dag)?;
     Ok(dag)
+}
+
+/// A Dag that makes what it waits for would start itself for ever.
+fn refuse_own_assets(schedule: Option<&Schedule>, laid: &[LaidTask<'_>], wrong: &mut Wrong) {
+    let Some(condition) = schedule.and_then(|schedule| schedule.assets.as_ref()) else { return };
+    let awaited = condition.assets();
+    for outlet in laid.iter().flat_map(|task| &task.task.value.outlets) {
+        if awaited.contains(outlet.value.as_str()) {
+            let message = format!(
+                "the Dag is started by the asset {:?} and this task makes it: it would start itself for ever",
+                outlet.value
+            );
+            wrong.add(outlet.referenced, message);
+        }
+    }
 }
 
 /// The tasks with their names and edges. Nothing is there if names are missing or edges go round.
@@ -187,13 +203,21 @@ fn read_param(name: &str, value: &Value) -> Result<Param, String> {
 
 /// Every template against what will be known when it is rendered.
 fn check_templates(laid: &[LaidTask<'_>], dag: &Dag) -> Result<(), Vec<Diagnostic>> {
+    // Most large files are generated and hold no template at all.
+    let any = (0..).zip(laid).any(|(index, laid): (usize, _)| {
+        let texts = templates(laid, dag.tasks[index].builtin.as_ref());
+        texts.iter().any(|(text, _)| is_template(text))
+    });
+    if !any {
+        return Ok(());
+    }
     let plan =
         Plan::new(dag.clone()).map_err(|missing| vec![Diagnostic::of_file(missing.to_string())])?;
     let params: BTreeSet<&str> = dag.params.keys().map(String::as_str).collect();
     let mut wrong = Wrong::default();
     for (index, laid) in (0..).zip(laid) {
         let texts = templates(laid, plan.task(index).builtin.as_ref());
-        if !texts.iter().any(|text| towpath_common::template::is_template(text.0)) {
+        if !texts.iter().any(|text| is_template(text.0)) {
             continue;
         }
         let above = plan.above(index);

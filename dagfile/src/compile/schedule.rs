@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use chrono_tz::{TZ_VARIANTS, Tz};
+use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
+use towpath_common::asset::{AssetCondition, check_name};
 use towpath_common::cron::{CronSchedule, local_instant};
 use towpath_common::dag::{
     Calendar, ClockChanges, Covers, CronTimes, FirstRun, Fold, Gap, Period, Schedule, When,
@@ -93,12 +95,40 @@ fn detailed(detailed: &DetailedSchedule, at: Location, wrong: &mut Wrong) -> Opt
             let step = wrong.check(every, |text| quantity::step(&text.0));
             step.map(|(months, duration)| When::Every(Period { months, duration, covers }))
         }
+        (None, None) if detailed.assets.is_some() => Some(When::Never),
         _ => {
-            wrong.add(at, "a schedule has either cron or every");
+            wrong.add(at, "a schedule has either cron or every, or assets");
             None
         }
     };
-    Some(Schedule { when: when?, timezone: timezone?, calendar })
+    let assets = detailed.assets.as_ref();
+    let assets = assets.and_then(|assets| wrong.check(assets, condition));
+    Some(Schedule { when: when?, timezone: timezone?, assets, calendar })
+}
+
+fn condition(value: &Value) -> Result<AssetCondition, String> {
+    let parts = |list: &[Value]| -> Result<Vec<AssetCondition>, String> {
+        if list.is_empty() {
+            return Err("the list of assets is empty".to_owned());
+        }
+        list.iter().map(condition).collect()
+    };
+    match value {
+        Value::String(name) => check_name(name).map(|()| AssetCondition::Asset(name.clone())),
+        Value::Array(list) => parts(list).map(AssetCondition::All),
+        Value::Object(map) if map.len() == 1 => match map.iter().next() {
+            Some((word, Value::Array(list))) if word == "any" => {
+                parts(list).map(AssetCondition::Any)
+            }
+            Some((word, Value::Array(list))) if word == "all" => {
+                parts(list).map(AssetCondition::All)
+            }
+            _ => Err(format!("{value} is not a condition; write {{any: […]}} or {{all: […]}}")),
+        },
+        other => Err(format!(
+            "{other} is not an asset; write a name, a list, {{any: […]}} or {{all: […]}}"
+        )),
+    }
 }
 
 fn covers(detailed: &DetailedSchedule, at: Location, wrong: &mut Wrong) -> Covers {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_saphyr::Spanned;
+use towpath_common::asset::check_name;
 use towpath_common::dag::{
     Builtin, Claims, Container, Fixture, Flow, Past, PullPolicy, RetryPolicy, RetryRule, Task,
     Then, TriggerRule, WeightRule,
@@ -50,6 +51,8 @@ pub fn compile(laid: &LaidTask<'_>, dag: &AuthoredDag, wrong: &mut Wrong) -> Opt
         retry: retry_policy(settings, wrong),
         skip_exit_code: settings.skip_exit_code.unwrap_or(defaults.skip_exit_code),
         poke: wait::poke(laid, wrong),
+        outlets: assets(&task.value.outlets, wrong),
+        inlets: assets(&task.value.inlets, wrong),
         past: past(settings),
         execution_timeout: timeout,
         queue_timeout: duration(settings.queue_timeout.as_ref(), wrong),
@@ -177,6 +180,14 @@ fn claims(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Claims {
         ),
         max_active_tis_per_dagrun: [of_map, per_run].into_iter().flatten().min(),
     }
+}
+
+fn assets(names: &[Spanned<String>], wrong: &mut Wrong) -> Vec<String> {
+    let mut checked = Vec::new();
+    for name in names {
+        checked.extend(wrong.check(name, |text| check_name(text).map(|()| text.clone())));
+    }
+    checked
 }
 
 fn past(settings: &TaskSettings) -> Past {

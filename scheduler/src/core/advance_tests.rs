@@ -37,6 +37,7 @@ fn snapshot(tasks: Vec<Task>) -> RunSnapshot {
         queued_at: NOW,
         started_at: None,
         ended_at: None,
+        asset_events: Vec::new(),
         clear_number: 0,
         backfill: None,
     };

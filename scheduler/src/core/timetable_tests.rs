@@ -11,7 +11,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn timetable(when: When, timezone: Tz, calendar: Calendar) -> Timetable {
-    Timetable::new(&Schedule { when, timezone, calendar }).expect("a schedule")
+    Timetable::new(&Schedule { when, timezone, assets: None, calendar }).expect("a schedule")
 }
 
 fn cron(text: &str, covers: Covers) -> When {

@@ -41,6 +41,7 @@ impl World {
         let dag = DeployedDag { record, plan, timetable, next: None };
         self.dags.insert(dag_id.clone(), dag);
         self.plan_fire(&dag_id, now);
+        self.note_consumer(&dag_id);
         self.forget_unused_plans();
     }
 
@@ -83,6 +84,7 @@ impl World {
         }
         self.plan_fire(dag_id, now);
         draft.paused.push((dag_id.clone(), paused));
+        self.stir_consumer(dag_id);
         self.line_up(dag_id, paused);
         for lot in self.lots_of(dag_id) {
             self.start_runs(&lot, now, draft);

@@ -1,5 +1,6 @@
 //! What the core decides, carried into lanes, timers and the draft.
 
+use towpath_common::asset::AssetSource;
 use towpath_common::dag::Builtin;
 use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
@@ -7,6 +8,7 @@ use towpath_common::id::RunKey;
 use towpath_common::message::Dispatch;
 use towpath_common::port::XCom;
 use towpath_common::run::InstanceRecord;
+use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 
 use super::lots::Lot;
@@ -64,6 +66,7 @@ impl World {
         let mut ended = None;
         let mut reopened = None;
         let mut changed = false;
+        let mut made = Vec::new();
         for decision in decisions {
             let Some(run) = self.runs.get(&key) else { return };
             match decision {
@@ -154,8 +157,19 @@ impl World {
                     self.withdraw(key, instance, draft);
                     changed = true;
                 }
-                Decision::Finish { instance, outputs, .. } => {
+                Decision::Finish { instance, outputs, state, at, .. } => {
                     changed |= run.plan.looks_back();
+                    let task = run.plan.task(run.instance(instance).task);
+                    if state == TaskState::Success && !task.outlets.is_empty() {
+                        let source = AssetSource::Task {
+                            dag_id: run.run.dag_id.clone(),
+                            run: key,
+                            run_id: run.run.run_id.clone(),
+                            task_id: task.id.clone(),
+                            map_index: run.instance(instance).map_index,
+                        };
+                        made.extend(task.outlets.iter().map(|o| (o.clone(), source.clone(), at)));
+                    }
                     draft.instances.insert((key, instance));
                     if !outputs.is_empty() {
                         let (task, map_index) =
@@ -167,6 +181,9 @@ impl World {
                 Decision::Stop { instance, .. } => draft.stops.push(run.attempt_key(instance)),
             }
         }
+        for (asset, source, at) in made {
+            self.materialize(&asset, source, at, draft);
+        }
         if changed {
             self.tell_later_runs(key, now, draft);
         }
@@ -175,6 +192,7 @@ impl World {
             self.start_runs(&lot, now, draft);
             self.end_backfill_if_done(&lot, draft);
             self.plan_fire(&dag_id, now);
+            self.stir_consumer(&dag_id);
         }
         if let Some(lot) = reopened {
             self.start_runs(&lot, now, draft);

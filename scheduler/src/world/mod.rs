@@ -12,12 +12,14 @@ use towpath_common::run::DataInterval;
 use towpath_common::snapshot::RunSnapshot;
 use towpath_common::time::Timestamp;
 
+use self::assets::Assets;
 use self::lots::Lots;
 use crate::core::Rules;
 use crate::core::admission::{Demand, Lanes, Place};
 use crate::core::timetable::Timetable;
 use crate::draft::Draft;
 
+mod assets;
 mod attempts;
 mod dags;
 mod decisions;
@@ -57,6 +59,7 @@ pub struct World {
     running: BTreeMap<WorkerName, BTreeSet<Place>>,
     /// Restored and waiting for something outside; nobody looks for them yet.
     deferred: Vec<Place>,
+    assets: Assets,
 }
 
 impl World {
@@ -71,6 +74,7 @@ impl World {
             timers: BTreeSet::new(),
             running: BTreeMap::new(),
             deferred: Vec::new(),
+            assets: Assets::default(),
         }
     }
 

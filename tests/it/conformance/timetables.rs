@@ -175,7 +175,7 @@ fn schedule(case: &Case) -> Schedule {
         "continuous" => When::Continuous,
         other => panic!("{other:?} is no timetable"),
     };
-    Schedule { when, timezone, calendar: Calendar::default() }
+    Schedule { when, timezone, assets: None, calendar: Calendar::default() }
 }
 
 fn cron(case: &Case, covers: Covers) -> When {

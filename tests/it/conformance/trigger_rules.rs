@@ -220,6 +220,7 @@ fn dag_run(plan: &Plan) -> DagRun {
         queued_at: NOW,
         started_at: None,
         ended_at: None,
+        asset_events: Vec::new(),
         clear_number: 0,
         backfill: None,
     }

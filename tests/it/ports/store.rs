@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_backends::store::{MemoryStore, SqlStore};
+use towpath_common::backfill::{Backfill, BackfillId, BackfillSpec, BackfillState, Reprocess};
 use towpath_common::command::{Command, InboxBody, InboxItem};
 use towpath_common::dag::Dag;
-use towpath_common::id::{AttemptKey, Ids, QueueName, RandomIds, RunKey, UNMAPPED, WorkerName};
+use towpath_common::id::{
+    AttemptKey, Ids, QueueName, RandomIds, RunKey, TaskId, UNMAPPED, WorkerName,
+};
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs, Report};
 use towpath_common::port::{Commit, Deployed, LEADER, Lease, Store, StoreError, WorkerBeat, XCom};
-use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord, RunType};
+use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord, Pool, RunType};
 use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
 use towpath_tests::service::postgres::fresh_database;
@@ -60,6 +63,7 @@ impl Scene {
             queued_at: at(2),
             started_at: Some(at(3)),
             ended_at: None,
+            asset_events: Vec::new(),
             clear_number: 0,
             backfill: None,
         };
@@ -128,6 +132,9 @@ async fn exercise(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     one_holder_leads_and_a_deposed_one_commits_nothing(fresh().await).await;
     what_is_committed_is_read_back(fresh().await).await;
     a_run_id_is_given_once(fresh().await).await;
+    runs_are_found_by_their_dates(fresh().await).await;
+    what_was_cleared_has_no_outputs(fresh().await).await;
+    pools_and_backfills_are_kept(fresh().await).await;
     one_worker_gets_a_claim_and_may_ask_again(fresh().await).await;
     a_claim_is_not_undone_by_a_late_commit(fresh().await).await;
     only_the_holder_of_the_current_attempt_reports(fresh().await).await;
@@ -219,6 +226,97 @@ async fn what_is_committed_is_read_back(store: Arc<dyn Store>) {
     let interval = DataInterval { start: at(77), end: at(78) };
     assert_eq!((dag.last_interval, dag.paused), (Some(interval), true));
     assert_eq!(scene.store.live_runs().await.expect("reads"), []);
+}
+
+async fn runs_are_found_by_their_dates(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let run = |date: i64, run_type: RunType| DagRun {
+        key: RunKey(RandomIds.uuid()),
+        run_id: format!("{run_type}__{date}"),
+        run_type,
+        logical_date: at(date),
+        ..scene.run.clone()
+    };
+    let new_runs = vec![run(300, RunType::Scheduled), run(200, RunType::Manual)];
+    scene.commit(Commit { new_runs, ..Commit::default() }).await.expect("committed");
+    let dates = async |from, to| -> Vec<i64> {
+        let runs = scene.store.runs_between(&scene.run.dag_id, at(from), at(to)).await;
+        runs.expect("reads").iter().map(|run| run.logical_date.micros() / 1_000_000).collect()
+    };
+    assert_eq!(dates(0, 1000).await, [100, 200, 300]);
+    assert_eq!(dates(200, 300).await, [200, 300], "both ends are in it");
+    assert_eq!(dates(301, 1000).await, Vec::<i64>::new());
+    let previous = async |before, manual| {
+        let found = scene.store.previous_run(&scene.run.dag_id, at(before), manual).await;
+        found.expect("reads").map(|run| run.logical_date.micros() / 1_000_000)
+    };
+    assert_eq!(previous(301, false).await, Some(300));
+    assert_eq!(previous(300, true).await, Some(200));
+    assert_eq!(previous(300, false).await, None, "those before were started by hand");
+    assert_eq!(previous(100, true).await, None);
+}
+
+async fn what_was_cleared_has_no_outputs(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let task: TaskId = "a".parse().expect("a name");
+    let xcom = |map_index: i32| XCom {
+        run: scene.run.key,
+        task: task.clone(),
+        map_index,
+        outputs: Outputs::from_iter([("rows".to_owned(), map_index.into())]),
+    };
+    let xcoms = vec![xcom(-1), xcom(0), xcom(1)];
+    scene.commit(Commit { xcoms, ..Commit::default() }).await.expect("committed");
+    let cleared = vec![(scene.run.key, task.clone(), 0)];
+    let mut record = scene.record(TaskState::Deferred, 1);
+    record.instance.waiting_since = Some(at(7));
+    record.instance.excluded = Some([task.clone()].into());
+    let instances = vec![record.clone()];
+    scene.commit(Commit { cleared, instances, ..Commit::default() }).await.expect("committed");
+    let left = scene.store.outputs(scene.run.key, &[task]).await.expect("reads");
+    assert_eq!(left.iter().map(|xcom| xcom.map_index).collect::<Vec<_>>(), [-1, 1]);
+    assert_eq!(scene.state().await, record);
+}
+
+async fn pools_and_backfills_are_kept(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let pool = |slots| Pool { name: "p".parse().expect("a name"), slots, include_deferred: true };
+    for slots in [1, 2] {
+        scene.store.put_pool(&pool(slots)).await.expect("kept");
+    }
+    assert_eq!(scene.store.pools().await.expect("reads"), [pool(2)]);
+    assert!(scene.store.delete_pool(&pool(2).name).await.expect("answers"));
+    assert!(!scene.store.delete_pool(&pool(2).name).await.expect("answers"), "it is gone");
+    let spec = BackfillSpec {
+        dag_id: scene.run.dag_id.clone(),
+        from: at(1),
+        to: at(2),
+        reprocess: Reprocess::Failed,
+        max_active_runs: 3,
+        reverse: true,
+        params: serde_json::from_str(r#"{"a": 1}"#).expect("JSON"),
+        tasks: vec!["a".parse().expect("a name")],
+    };
+    let id = BackfillId(RandomIds.uuid());
+    let mut backfill = Backfill { id, spec, state: BackfillState::Running, created_at: at(5) };
+    let member = DagRun {
+        key: RunKey(RandomIds.uuid()),
+        run_id: "backfill__1".into(),
+        run_type: RunType::Backfill,
+        backfill: Some(id),
+        clear_number: 2,
+        ..scene.run.clone()
+    };
+    let backfills = vec![backfill.clone()];
+    let new_runs = vec![member.clone()];
+    scene.commit(Commit { backfills, new_runs, ..Commit::default() }).await.expect("committed");
+    assert_eq!(scene.store.live_backfills().await.expect("reads"), [backfill.clone()]);
+    assert_eq!(scene.store.backfill_runs(id).await.expect("reads"), [member]);
+    backfill.state = BackfillState::Completed;
+    let backfills = vec![backfill.clone()];
+    scene.commit(Commit { backfills, ..Commit::default() }).await.expect("committed");
+    assert_eq!(scene.store.live_backfills().await.expect("reads"), []);
+    assert_eq!(scene.store.backfills(None).await.expect("reads"), [backfill]);
 }
 
 async fn a_run_id_is_given_once(store: Arc<dyn Store>) {

@@ -147,6 +147,45 @@ async fn limits_hold_and_everything_has_its_turn() -> anyhow::Result<()> {
     .await
 }
 
+/// None lost while there is no room, none consumed twice.
+#[tokio::test]
+async fn a_dag_runs_when_its_assets_have_been_made_anew() -> anyhow::Result<()> {
+    everywhere("assets", async |place| {
+        place.apply_example("assets_consumer")?;
+        place.apply_example("assets")?;
+        place.run("assets", "first", &[]).await?;
+        let store = &place.cluster.store;
+        let consumer = towpath_common::id::DagId::new("assets_consumer")?;
+        assert!(store.runs(Some(&consumer), 10).await?.is_empty(), "one of two is not both");
+        place.cluster.run(&["asset", "materialize", "weather"])?;
+        let runs = async |count: usize| {
+            towpath_tests::process::eventually("the consumer runs", super::PATIENCE, || async {
+                let runs = store.runs(Some(&consumer), 10).await?;
+                let ended = runs.iter().all(|summary| summary.run.state.is_terminal());
+                Ok((runs.len() == count && ended).then_some(runs))
+            })
+            .await
+        };
+        runs(1).await?;
+        // Several events of one asset are taken by one run.
+        for run_id in ["second", "third"] {
+            place.run("assets", run_id, &[]).await?;
+        }
+        place.cluster.run(&["asset", "materialize", "weather"])?;
+        let runs = runs(2).await?;
+        let mut consumed: Vec<u64> =
+            runs.iter().flat_map(|s| s.run.asset_events.iter().map(|e| e.sequence)).collect();
+        consumed.sort_unstable();
+        assert_eq!(consumed, [1, 2, 3, 4, 5], "every event once");
+        let listed = place.cluster.run(&["asset", "list"])?;
+        assert!(listed.contains("weather") && listed.contains("file:///tmp/flights"), "{listed}");
+        let events = place.cluster.run(&["asset", "events", "file:///tmp/flights"])?;
+        assert!(events.contains("assets/third make"), "{events}");
+        Ok(())
+    })
+    .await
+}
+
 /// Answers "not ready" once, and "ready" from then on.
 fn answering() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;

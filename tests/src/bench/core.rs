@@ -96,6 +96,7 @@ fn snapshot(dag: towpath_common::dag::Dag) -> anyhow::Result<RunSnapshot> {
         queued_at: NOW,
         started_at: None,
         ended_at: None,
+        asset_events: Vec::new(),
         clear_number: 0,
         backfill: None,
     };

@@ -1,6 +1,7 @@
 //! What people ask and look at.
 
 use async_trait::async_trait;
+use towpath_common::asset::{AssetEvent, AssetName};
 use towpath_common::backfill::{Backfill, BackfillId};
 use towpath_common::command::InboxItem;
 use towpath_common::id::{DagId, PoolName, RunKey};
@@ -10,9 +11,10 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    backfill_from, narrow, record_columns, record_from, run_columns, run_from, time, to_json,
+    asset_event_from, backfill_from, narrow, record_columns, record_from, run_columns, run_from,
+    time, to_json,
 };
-use crate::store::database::Value;
+use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[
@@ -25,7 +27,21 @@ pub const STATEMENTS: &[&Statement] = &[
     &DELETE_POOL,
     &LIST_BACKFILLS,
     &BACKFILL_RUNS,
+    &LIST_ASSETS,
+    &ASSET_EVENTS,
 ];
+
+static LIST_ASSETS: Statement = Statement::new(
+    "SELECT asset_event.asset, COUNT(*), MAX(asset_event.at) FROM asset_event
+     GROUP BY asset_event.asset ORDER BY asset_event.asset",
+);
+
+static ASSET_EVENTS: Statement = Statement::new(
+    "SELECT asset_event.sequence, asset_event.asset, asset_event.at, asset_event.source
+     FROM asset_event
+     WHERE CAST($1 AS TEXT) IS NULL OR asset_event.asset = $1
+     ORDER BY asset_event.sequence DESC LIMIT $2",
+);
 
 static PUT_POOL: Statement = Statement::new(
     "INSERT INTO pool (name, slots, include_deferred) VALUES ($1, $2, $3)
@@ -112,6 +128,22 @@ impl PeopleStore for SqlStore {
         Ok(deleted > 0)
     }
 
+    async fn assets(&self) -> Result<Vec<(AssetName, u64, Timestamp)>, StoreError> {
+        let rows = self.database.fetch(&LIST_ASSETS, vec![]).await?;
+        let asset =
+            |row: &Row| Ok((row.text(0)?.to_owned(), narrow(row.int(1)?)?, time(row.int(2)?)));
+        rows.iter().map(asset).collect()
+    }
+
+    async fn asset_events(
+        &self,
+        asset: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AssetEvent>, StoreError> {
+        let args = vec![Value::from(asset.map(str::to_owned)), i64::from(limit).into()];
+        self.database.fetch(&ASSET_EVENTS, args).await?.iter().map(asset_event_from).collect()
+    }
+
     async fn backfills(&self, dag_id: Option<&DagId>) -> Result<Vec<Backfill>, StoreError> {
         let rows = self.database.fetch(&LIST_BACKFILLS, vec![dag_filter(dag_id)]).await?;
         rows.iter().map(backfill_from).collect()
@@ -137,7 +169,7 @@ impl PeopleStore for SqlStore {
         let summary = |row| -> Result<RunSummary, StoreError> {
             let run = run_from(row)?;
             let count = |column| row.int(column).and_then(narrow);
-            Ok(RunSummary { run, success: count(15)?, failed: count(16)?, running: count(17)? })
+            Ok(RunSummary { run, success: count(16)?, failed: count(17)?, running: count(18)? })
         };
         rows.iter().map(summary).collect()
     }

@@ -1,6 +1,7 @@
 //! Domain values to and from rows and JSON batches.
 
 use serde_json::{Value as Json, json};
+use towpath_common::asset::AssetEvent;
 use towpath_common::backfill::Backfill;
 use towpath_common::id::{AttemptKey, TaskId};
 use towpath_common::outcome::Failure;
@@ -16,7 +17,7 @@ macro_rules! run_columns {
         "dag_run.run_key, dag_run.dag_id, dag_run.run_id, dag_run.run_type, dag_run.version, \
          dag_run.logical_date, dag_run.interval_start, dag_run.interval_end, dag_run.params, \
          dag_run.state, dag_run.queued_at, dag_run.started_at, dag_run.ended_at, \
-         dag_run.backfill_id, dag_run.clear_number"
+         dag_run.backfill_id, dag_run.clear_number, dag_run.asset_events"
     };
 }
 pub(super) use run_columns;
@@ -36,6 +37,7 @@ pub fn run_from(row: &Row) -> Result<DagRun, StoreError> {
         started_at: row.opt_int(11)?.map(time),
         ended_at: row.opt_int(12)?.map(time),
         clear_number: narrow(row.int(14)?)?,
+        asset_events: from_json(row.text(15)?)?,
         backfill: row
             .opt_text(13)?
             .map(str::parse)
@@ -61,6 +63,16 @@ pub fn run_to_json(run: &DagRun) -> Json {
         "ended_at": run.ended_at,
         "backfill_id": run.backfill,
         "clear_number": run.clear_number,
+        "asset_events": to_json(&run.asset_events),
+    })
+}
+
+pub fn asset_event_from(row: &Row) -> Result<AssetEvent, StoreError> {
+    Ok(AssetEvent {
+        sequence: narrow(row.int(0)?)?,
+        asset: row.text(1)?.to_owned(),
+        at: time(row.int(2)?),
+        source: from_json(row.text(3)?)?,
     })
 }
 

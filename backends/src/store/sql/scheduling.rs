@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use towpath_common::asset::{AssetEvent, AssetName, AssetOffset};
 use towpath_common::backfill::Backfill;
 use towpath_common::command::{InboxBody, InboxItem};
 use towpath_common::id::{AttemptKey, DagId, WorkerName};
@@ -13,8 +14,9 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    attempt_columns, attempt_from, attempt_to_json, backfill_from, batch, from_json, named_by_item,
-    record_to_json, run_columns, run_from, run_to_json, time, to_json,
+    asset_event_from, attempt_columns, attempt_from, attempt_to_json, backfill_from, batch,
+    from_json, named_by_item, narrow, record_to_json, run_columns, run_from, run_to_json, time,
+    to_json,
 };
 use crate::store::database::{Row, Transaction, Value};
 use crate::store::statement::Statement;
@@ -41,6 +43,11 @@ pub const STATEMENTS: &[&Statement] = &[
     &FORGET_XCOMS,
     &LIVE_BACKFILLS,
     &PREVIOUS_RUN,
+    &PUT_ASSET_EVENTS,
+    &PUT_ASSET_OFFSETS,
+    &ASSET_HEADS,
+    &ASSET_OFFSETS,
+    &ASSET_EVENTS_BETWEEN,
 ];
 
 /// `term` grows when the holder changes or its lease had run out, never by renewal.
@@ -79,7 +86,7 @@ static INBOX: Statement = Statement::new(
 static NEW_RUNS: Statement = Statement::new(
     "INSERT INTO dag_run (
          run_key, dag_id, run_id, run_type, version, logical_date, interval_start, interval_end,
-         params, state, queued_at, started_at, ended_at, backfill_id, clear_number)
+         params, state, queued_at, started_at, ended_at, backfill_id, clear_number, asset_events)
      SELECT
          item.value ->> 'run_key', item.value ->> 'dag_id', item.value ->> 'run_id',
          item.value ->> 'run_type', item.value ->> 'version',
@@ -89,7 +96,7 @@ static NEW_RUNS: Statement = Statement::new(
          item.value ->> 'params', item.value ->> 'state',
          CAST(item.value ->> 'queued_at' AS BIGINT), CAST(item.value ->> 'started_at' AS BIGINT),
          CAST(item.value ->> 'ended_at' AS BIGINT), item.value ->> 'backfill_id',
-         CAST(item.value ->> 'clear_number' AS BIGINT)
+         CAST(item.value ->> 'clear_number' AS BIGINT), item.value ->> 'asset_events'
      FROM {rows}",
 );
 
@@ -211,6 +218,43 @@ static PREVIOUS_RUN: Statement = Statement::new(concat!(
      ORDER BY dag_run.logical_date DESC, dag_run.run_key DESC LIMIT 1"
 ));
 
+static PUT_ASSET_EVENTS: Statement = Statement::new(
+    "INSERT INTO asset_event (sequence, asset, at, source)
+     SELECT
+         CAST(item.value ->> 'sequence' AS BIGINT), item.value ->> 'asset',
+         CAST(item.value ->> 'at' AS BIGINT), item.value ->> 'source'
+     FROM {rows}
+     WHERE true
+     ON CONFLICT (sequence) DO NOTHING",
+);
+
+static PUT_ASSET_OFFSETS: Statement = Statement::new(
+    "INSERT INTO asset_offset (dag_id, asset, sequence)
+     SELECT
+         item.value ->> 'dag_id', item.value ->> 'asset',
+         MAX(CAST(item.value ->> 'sequence' AS BIGINT))
+     FROM {rows}
+     WHERE true
+     GROUP BY item.value ->> 'dag_id', item.value ->> 'asset'
+     ON CONFLICT (dag_id, asset) DO UPDATE SET sequence = excluded.sequence",
+);
+
+static ASSET_HEADS: Statement = Statement::new(
+    "SELECT asset_event.asset, MAX(asset_event.sequence) FROM asset_event
+     GROUP BY asset_event.asset",
+);
+
+static ASSET_OFFSETS: Statement = Statement::new(
+    "SELECT asset_offset.dag_id, asset_offset.asset, asset_offset.sequence FROM asset_offset",
+);
+
+static ASSET_EVENTS_BETWEEN: Statement = Statement::new(
+    "SELECT asset_event.sequence, asset_event.asset, asset_event.at, asset_event.source
+     FROM asset_event
+     WHERE asset_event.asset = $1 AND asset_event.sequence > $2 AND asset_event.sequence <= $3
+     ORDER BY asset_event.sequence DESC LIMIT $4",
+);
+
 static CONSUME: Statement =
     Statement::new("DELETE FROM inbox WHERE inbox.id IN (SELECT item.value ->> 'id' FROM {rows})");
 
@@ -259,6 +303,33 @@ impl SchedulerStore for SqlStore {
         self.database.fetch(&LIVE_RUNS, vec![]).await?.iter().map(run_from).collect()
     }
 
+    async fn asset_heads(&self) -> Result<Vec<(AssetName, u64)>, StoreError> {
+        let rows = self.database.fetch(&ASSET_HEADS, vec![]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), narrow(row.int(1)?)?))).collect()
+    }
+
+    async fn asset_offsets(&self) -> Result<Vec<AssetOffset>, StoreError> {
+        let rows = self.database.fetch(&ASSET_OFFSETS, vec![]).await?;
+        let offset = |row: &Row| {
+            let (dag_id, asset) = (row.parse(0)?, row.text(1)?.to_owned());
+            Ok(AssetOffset { dag_id, asset, sequence: narrow(row.int(2)?)? })
+        };
+        rows.iter().map(offset).collect()
+    }
+
+    async fn asset_events_between(
+        &self,
+        asset: &str,
+        after: u64,
+        upto: u64,
+        limit: u32,
+    ) -> Result<Vec<AssetEvent>, StoreError> {
+        let number = |number: u64| Value::from(i64::try_from(number).unwrap_or(i64::MAX));
+        let args = vec![asset.into(), number(after), number(upto), i64::from(limit).into()];
+        let rows = self.database.fetch(&ASSET_EVENTS_BETWEEN, args).await?;
+        rows.iter().rev().map(asset_event_from).collect()
+    }
+
     async fn live_backfills(&self) -> Result<Vec<Backfill>, StoreError> {
         self.database.fetch(&LIVE_BACKFILLS, vec![]).await?.iter().map(backfill_from).collect()
     }
@@ -302,6 +373,19 @@ impl SchedulerStore for SqlStore {
             tx.execute(&PUT_PARTIAL_VERSION, args).await?;
         }
         put_batch(&mut tx, &PUT_BACKFILLS, &commit.backfills, backfill_to_json).await?;
+        put_batch(&mut tx, &PUT_ASSET_EVENTS, &commit.asset_events, |event| {
+            json!({
+                "sequence": event.sequence,
+                "asset": event.asset,
+                "at": event.at,
+                "source": to_json(&event.source),
+            })
+        })
+        .await?;
+        put_batch(&mut tx, &PUT_ASSET_OFFSETS, &commit.asset_offsets, |offset| {
+            json!({ "dag_id": offset.dag_id, "asset": offset.asset, "sequence": offset.sequence })
+        })
+        .await?;
         put_batch(&mut tx, &NEW_RUNS, &commit.new_runs, run_to_json).await?;
         put_batch(&mut tx, &UPDATE_RUNS, &commit.runs, run_to_json).await?;
         put_batch(&mut tx, &PUT_INSTANCES, &commit.instances, record_to_json).await?;

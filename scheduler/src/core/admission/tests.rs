@@ -145,6 +145,7 @@ fn what_is_too_large_for_now_lets_smaller_ones_by_and_is_not_starved() {
         if admitted.contains(&(run(9), 0)) {
             return;
         }
+        admitted.iter().for_each(|place| lanes.note_taken(&queue("default"), *place));
         out.extend(admitted);
         if !out.is_empty() {
             lanes.give_back(out.remove(0));
