@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use towpath_common::asset::{AssetName, AssetSource};
+use towpath_common::asset::AssetSource;
 use towpath_common::backfill::{Action, Backfill, BackfillId, BackfillSpec, BackfillState, Step};
 use towpath_common::command::Command;
 use towpath_common::dag::Dag;
@@ -18,7 +18,7 @@ use towpath_common::time::Timestamp;
 use crate::core::{backfill, people};
 use crate::cycle::{Cycle, Stop};
 use crate::takeover::{load_run, plan, previous};
-use crate::world::Previous;
+use crate::world::{NewEvents, Previous};
 
 /// How many events of an asset a run holds, for its templates.
 const EVENTS_SHOWN_MAX: u32 = 100;
@@ -141,22 +141,18 @@ impl Cycle<'_> {
         }
     }
 
-    async fn start_consumer(
-        &mut self,
-        dag_id: &DagId,
-        events: &[(AssetName, u64, u64)],
-    ) -> Result<(), Stop> {
+    async fn start_consumer(&mut self, dag_id: &DagId, events: &[NewEvents]) -> Result<(), Stop> {
         let Some(plan) = self.deployed(dag_id).await? else { return Ok(()) };
         let now = self.services.clock.now();
         let mut asset_events = Vec::new();
-        for (asset, after, upto) in events {
+        for NewEvents { asset, after, upto } in events {
             let store = &self.services.store;
             let of_asset =
                 insist!(self, store.asset_events_between(asset, *after, *upto, EVENTS_SHOWN_MAX));
             asset_events.extend(of_asset);
         }
         let key = RunKey(self.services.ids.uuid());
-        let latest = events.iter().map(|(.., upto)| *upto).max().unwrap_or(0);
+        let latest = events.iter().map(|events| events.upto).max().unwrap_or(0);
         let interval = DataInterval { start: now, end: now };
         let run = DagRun {
             key,

@@ -170,7 +170,7 @@ fn params_and_dates_are_checked_before_anything_runs() {
         assert!(told.contains(expected), "{told}");
     };
     refuse(&[], "the param \"n\" has no default; give it with --param n=VALUE");
-    refuse(&["--param", "n=x"], "n must be of type integer");
+    refuse(&["--param", "n=x"], "\"x\" is not of type \"integer\"");
     refuse(&["--param", "m=1"], "p has no param \"m\"; it has: n");
     refuse(&["--param", "n=1", "--date", "yesterday"], "is not a date; write 2013-01-31");
     let output = home.run(&["dag", "run", "p.yaml", "--param", "n=1"]);

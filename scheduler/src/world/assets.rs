@@ -11,6 +11,14 @@ use super::World;
 use super::lots::Lot;
 use crate::draft::Draft;
 
+/// Events of an asset after one number up to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvents {
+    pub asset: AssetName,
+    pub after: u64,
+    pub upto: u64,
+}
+
 #[derive(Debug, Default)]
 pub struct Assets {
     /// The latest event of all.
@@ -92,13 +100,13 @@ impl World {
     }
 
     /// The Dags whose condition holds and that have room, each with the events that a run of it would
-    /// consume: by asset, after one number up to another.
-    pub fn take_ready_consumers(&mut self) -> Vec<(DagId, Vec<(AssetName, u64, u64)>)> {
+    /// consume.
+    pub fn take_ready_consumers(&mut self) -> Vec<(DagId, Vec<NewEvents>)> {
         let stirred = std::mem::take(&mut self.assets.stirred);
         stirred.into_iter().filter_map(|dag_id| self.ready(&dag_id).map(|e| (dag_id, e))).collect()
     }
 
-    fn ready(&self, dag_id: &DagId) -> Option<Vec<(AssetName, u64, u64)>> {
+    fn ready(&self, dag_id: &DagId) -> Option<Vec<NewEvents>> {
         let dag = self.dags.get(dag_id).filter(|dag| !dag.record.paused)?;
         let room = dag.plan.dag.max_active_runs as usize > self.lots.len(&Lot::Dag(dag_id.clone()));
         let waiting = |asset: &str| -> Option<(u64, u64)> {
@@ -108,16 +116,16 @@ impl World {
         };
         let holds = self.condition(dag_id)?.holds(&|asset: &str| waiting(asset).is_some());
         let events = self.assets_of(dag_id).into_iter().filter_map(|asset| {
-            let (offset, head) = waiting(&asset)?;
-            Some((asset, offset, head))
+            let (after, upto) = waiting(&asset)?;
+            Some(NewEvents { asset, after, upto })
         });
         (room && holds).then(|| events.collect())
     }
 
     /// A run of the Dag has taken these events.
-    pub fn consume(&mut self, dag_id: &DagId, events: &[(AssetName, u64, u64)], draft: &mut Draft) {
-        for (asset, _, head) in events {
-            self.set_offset((dag_id.clone(), asset.clone()), *head, draft);
+    pub fn consume(&mut self, dag_id: &DagId, events: &[NewEvents], draft: &mut Draft) {
+        for NewEvents { asset, upto, .. } in events {
+            self.set_offset((dag_id.clone(), asset.clone()), *upto, draft);
         }
         self.assets.stirred.insert(dag_id.clone());
     }

@@ -27,6 +27,7 @@ mod lots;
 mod past;
 mod runs;
 
+pub use assets::NewEvents;
 pub use past::Previous;
 
 /// A deployed Dag with what its schedule needs.
