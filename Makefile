@@ -24,9 +24,9 @@ demo: build ## Run a week of the flights pipeline, with nothing but cargo and ma
 	echo "logs       $$dir/logs"
 
 .PHONY: bench
-bench: ## Measure; prints a table and writes target/bench.json.
+bench: ## Measure; prints a table and writes target/bench.json. PARTS="core schedules" for some.
 	cargo build --release --locked -p towpath-cli -p towpath-tests
-	target/release/bench
+	target/release/bench $(PARTS)
 
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 

@@ -221,6 +221,8 @@ pub enum DagVerb {
     Trigger(TriggerOptions),
     /// Run a DAG file once, here and now, with nothing else running; exit with its result.
     Run(DagRunOptions),
+    /// Play a DAG file in virtual time, with scripted ends and nothing run.
+    Test(TestOptions),
     /// Let a Dag start nothing new.
     Pause { dag: DagId },
     /// Let it go on.
@@ -258,6 +260,24 @@ pub struct TriggerOptions {
     /// Show its progress, and exit with its result.
     #[arg(long)]
     pub watch: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct TestOptions {
+    pub file: PathBuf,
+
+    /// A YAML file: date, params, pools, and what tasks do (takes, outputs, fails, exit_code, skips); a
+    /// task that it does not mention succeeds after a second.
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+
+    /// Compare what happens with this file; exit with 2 at the first difference.
+    #[arg(long, value_name = "FILE")]
+    pub golden: Option<PathBuf>,
+
+    /// Write the golden file.
+    #[arg(long, requires = "golden")]
+    pub update: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -2,6 +2,7 @@
 //! name in `depends_on` means where it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde_saphyr::{Location, Spanned};
 
@@ -14,8 +15,8 @@ use crate::suggest::hint;
 /// A task with all that follows from where it stands.
 pub struct LaidTask<'a> {
     pub name: String,
-    pub task: &'a Spanned<AuthoredTask>,
-    pub settings: TaskSettings,
+    pub task: &'a Spanned<Box<AuthoredTask>>,
+    pub settings: Rc<TaskSettings>,
     /// The expanded group that it is in.
     pub mapped_group: Option<(String, &'a Spanned<AuthoredExpand>)>,
     /// What comes directly before it, by full name.
@@ -42,14 +43,15 @@ struct Layout<'a> {
 /// The groups around a group while its inside is laid out.
 struct Around<'a> {
     scope: String,
-    settings: TaskSettings,
+    settings: Rc<TaskSettings>,
     mapped: Option<(String, &'a Spanned<AuthoredExpand>)>,
 }
 
 /// All tasks of the Dag in the order of their full names, or what is wrong with the names.
 pub fn lay_out(dag: &AuthoredDag) -> Result<Vec<LaidTask<'_>>, Vec<Diagnostic>> {
     let mut layout = Layout::default();
-    let around = Around { scope: String::new(), settings: dag.defaults.clone(), mapped: None };
+    let around =
+        Around { scope: String::new(), settings: Rc::new(dag.defaults.clone()), mapped: None };
     if let Some(tasks) = &dag.tasks {
         layout.take_tasks(&tasks.value, &around);
     }
@@ -66,7 +68,7 @@ fn full_name(scope: &str, name: &str) -> String {
 impl<'a> Layout<'a> {
     fn take_tasks(
         &mut self,
-        tasks: &'a BTreeMap<String, Spanned<AuthoredTask>>,
+        tasks: &'a BTreeMap<String, Spanned<Box<AuthoredTask>>>,
         around: &Around<'a>,
     ) {
         for (name, task) in tasks {

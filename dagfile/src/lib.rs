@@ -10,6 +10,7 @@ mod diagnostic;
 mod graph;
 mod layout;
 mod quantity;
+pub mod script;
 mod suggest;
 mod yaml;
 

@@ -1,6 +1,7 @@
 //! From bytes to the authored form, within limits: a file cannot make its reader work or remember more
 //! than its size accounts for.
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
@@ -17,6 +18,10 @@ const ALIASES_MAX: usize = 1000;
 const ANCHORED_MAX: usize = 100_000;
 
 pub fn parse(bytes: &[u8]) -> Result<AuthoredDag, Diagnostic> {
+    parse_as(bytes)
+}
+
+pub fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Diagnostic> {
     if bytes.len() > FILE_MAX {
         return Err(Diagnostic::of_file(format!(
             "it has {} bytes and at most {FILE_MAX} are allowed; is it a DAG file?",
@@ -28,6 +33,8 @@ pub fn parse(bytes: &[u8]) -> Result<AuthoredDag, Diagnostic> {
     let mut options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Merge,
+        // Only true and false: a param may be called n or no.
+        strict_booleans: true,
     };
     if let Some(budget) = &mut options.budget {
         budget.max_nodes = NODES_MAX;

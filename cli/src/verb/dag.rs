@@ -8,7 +8,7 @@ use towpath_common::port::Deployed;
 use super::deploy::{Deployer, ReadDag, read_all};
 use super::runs::{print_runs, tell_failures};
 use super::trigger::{Asked, Name, first_moment, logical_date, params, trigger};
-use super::{next_runs, plan};
+use super::{next_runs, plan, rehearse};
 use crate::args::{Connection, DagRunOptions, DagVerb, TriggerOptions};
 use crate::embedded::{Engine, EngineConfig};
 use crate::outcome::Outcome;
@@ -29,6 +29,7 @@ pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outco
         DagVerb::NextRuns { dag, count, from } => {
             next_runs::next_runs(connection, &dag, count, from).await?;
         }
+        DagVerb::Test(options) => return rehearse::rehearse(&options),
         DagVerb::List => list(&Deployer::connect(connection).await?).await?,
         DagVerb::Show { dag } => show(&Deployer::connect(connection).await?, &dag).await?,
         DagVerb::Trigger(options) => return trigger_and_watch(connection, options).await,

@@ -10,6 +10,7 @@ mod logs;
 pub mod next_runs;
 pub mod plan;
 pub mod pool;
+pub mod rehearse;
 pub mod render;
 pub mod run;
 mod runs;

@@ -102,7 +102,7 @@ pub struct AuthoredDag {
     /// The tasks by name.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, AuthoredTask>")]
-    pub tasks: Option<Spanned<BTreeMap<String, Spanned<AuthoredTask>>>>,
+    pub tasks: Option<Spanned<BTreeMap<String, Spanned<Box<AuthoredTask>>>>>,
     /// Groups of tasks by name.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, AuthoredGroup>")]

@@ -1,6 +1,7 @@
 //! What tasks, groups and the Dag's `defaults` can all say.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -183,10 +184,33 @@ macro_rules! merge_fields {
 }
 pub(super) use merge_fields;
 
+macro_rules! no_field {
+    ($own:expr, $outer:expr; $($name:ident),* $(,)?) => {
+        $($own.$name.is_none() &&)* $own.environment.is_empty() && $own.resources.is_empty()
+    };
+}
+pub(super) use no_field;
+
 /// Own settings over those of the group or Dag around, as [`TaskSettings`].
 macro_rules! merged {
     ($own:expr, $outer:expr) => {
-        $crate::authored::settings::merge_fields!(
+        $crate::authored::settings::for_settings!(merge_fields, $own, $outer)
+    };
+}
+pub(super) use merged;
+
+/// Whether there are no own settings at all.
+macro_rules! says_nothing {
+    ($own:expr) => {
+        $crate::authored::settings::for_settings!(no_field, $own, ())
+    };
+}
+pub(super) use says_nothing;
+
+/// Hands the names of all settings but `environment` and `resources` to another macro.
+macro_rules! for_settings {
+    ($what:ident, $own:expr, $outer:expr) => {
+        $crate::authored::settings::$what!(
             $own, $outer;
             image, pull_policy, working_dir, user, network, queue, trigger_rule, skip_exit_code,
             depends_on_past, wait_for_downstream, pool, pool_slots, priority_weight, weight_rule,
@@ -196,7 +220,7 @@ macro_rules! merged {
         )
     };
 }
-pub(super) use merged;
+pub(super) use for_settings;
 
 type Environment = BTreeMap<String, Spanned<Scalar>>;
 
@@ -206,12 +230,17 @@ pub(super) fn merged_environment(own: &Environment, outer: &Environment) -> Envi
 }
 
 impl TaskSettings {
-    pub fn over(&self, outer: &TaskSettings) -> TaskSettings {
-        merged!(self, outer)
+    /// Large Dags have many tasks without settings of their own: they share those around.
+    pub fn over(&self, outer: &Rc<TaskSettings>) -> Rc<TaskSettings> {
+        if says_nothing!(self) { Rc::clone(outer) } else { Rc::new(merged!(self, outer)) }
     }
 }
 
 impl Resources {
+    pub(super) fn is_empty(&self) -> bool {
+        self.cpu.is_none() && self.memory.is_none() && self.pids.is_none()
+    }
+
     pub(super) fn over(&self, outer: &Resources) -> Resources {
         Resources {
             cpu: self.cpu.clone().or_else(|| outer.cpu.clone()),

@@ -1,13 +1,16 @@
 //! Tasks and groups of tasks, as people write them.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::Scalar;
-use super::settings::{AuthoredRetryRule, Resources, TaskSettings, merged, with_settings};
+use super::settings::{
+    AuthoredRetryRule, Resources, TaskSettings, merged, says_nothing, with_settings,
+};
 use super::wait::{AuthoredPoke, AuthoredWait};
 
 with_settings! {
@@ -62,8 +65,8 @@ with_settings! {
 }
 
 impl AuthoredTask {
-    pub fn over(&self, outer: &TaskSettings) -> TaskSettings {
-        merged!(self, outer)
+    pub fn over(&self, outer: &Rc<TaskSettings>) -> Rc<TaskSettings> {
+        if says_nothing!(self) { Rc::clone(outer) } else { Rc::new(merged!(self, outer)) }
     }
 }
 
@@ -125,7 +128,7 @@ pub struct AuthoredGroup {
     /// The tasks by name.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, AuthoredTask>")]
-    pub tasks: BTreeMap<String, Spanned<AuthoredTask>>,
+    pub tasks: BTreeMap<String, Spanned<Box<AuthoredTask>>>,
     /// Groups within it.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, AuthoredGroup>")]

@@ -16,6 +16,9 @@ const FORMS: &str = "write a list, {param: NAME}, {output: TASK.KEY} or {values:
 
 /// A task comes after the tasks over whose outputs it is expanded.
 pub fn add_edges(laid: &mut [LaidTask<'_>], wrong: &mut Wrong) {
+    if laid.iter().all(|task| expansion_of(task).is_none()) {
+        return;
+    }
     let names: BTreeSet<String> = laid.iter().map(|task| task.name.clone()).collect();
     for task in laid {
         let Some((_, expand)) = expansion_of(task) else { continue };

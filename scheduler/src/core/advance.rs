@@ -142,6 +142,11 @@ impl<'a> Work<'a> {
     /// Passes until nothing follows any more, then the run's own end.
     pub fn settle(mut self) -> Vec<Decision> {
         while self.pass() {}
+        if self.run.is_stuck() {
+            // Before the run is given up, everything is looked at once more.
+            self.look_at_all();
+            while self.pass() {}
+        }
         self.conclude();
         self.decisions
     }

@@ -126,6 +126,10 @@ impl Work<'_> {
         };
         if !teardown_left && self.run.run.state != state {
             self.open.clear();
+            if self.run.run.state.is_terminal() {
+                self.decide(Decision::ReopenRun { at: self.now });
+                self.decide(Decision::StartRun { at: self.now });
+            }
             self.decide(Decision::FinishRun { state, at: self.now });
         }
     }

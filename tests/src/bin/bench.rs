@@ -1,6 +1,7 @@
 //! `make bench`: what Towpath does per second, beside what the services under it allow, in one run.
 //!
-//! Services of its own, the release binary, one table and `target/bench.json`.
+//! Services of its own, the release binary, one table and `target/bench.json`. Arguments name parts: core,
+//! throughput, latency, memory, schedules; without any it measures all of them.
 
 use towpath_tests::bench::{
     Table, containers, core, embedded, floor, latency, memory, schedules, throughput,
@@ -21,13 +22,25 @@ async fn main() -> anyhow::Result<()> {
         })
         .await
     };
-    core::measure(&mut table)?;
-    floor::measure(&cluster().await?.addresses, &mut table).await?;
-    throughput::measure(&cluster().await?, &mut table).await?;
-    embedded::measure(&mut table).await?;
-    latency::measure(&cluster().await?, &mut table).await?;
-    containers::measure(&cluster().await?, &mut table).await?;
-    memory::measure(&cluster().await?, &mut table).await?;
-    schedules::measure(cluster, &mut table).await?;
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    if wants("core") {
+        core::measure(&mut table)?;
+    }
+    if wants("throughput") {
+        floor::measure(&cluster().await?.addresses, &mut table).await?;
+        throughput::measure(&cluster().await?, &mut table).await?;
+        embedded::measure(&mut table).await?;
+    }
+    if wants("latency") {
+        latency::measure(&cluster().await?, &mut table).await?;
+        containers::measure(&cluster().await?, &mut table).await?;
+    }
+    if wants("memory") {
+        memory::measure(&cluster().await?, &mut table).await?;
+    }
+    if wants("schedules") {
+        schedules::measure(cluster, &mut table).await?;
+    }
     table.finish()
 }

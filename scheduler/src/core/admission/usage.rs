@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_common::id::{DagId, PoolName, RunKey};
+use towpath_common::id::{DagId, PoolName, QueueName, RunKey, TaskId};
 use towpath_common::plan::TaskIndex;
 use towpath_common::run::Pool;
 
@@ -31,7 +31,7 @@ pub enum Refusal {
     )]
     TaskInRun(u32),
     #[error("its lane {lane} lets no more than {window} attempts wait for workers")]
-    Lane { lane: towpath_common::id::QueueName, window: usize },
+    Lane { lane: QueueName, window: usize },
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub struct Usage {
     dags: BTreeMap<DagId, u32>,
     teams: BTreeMap<String, u32>,
     runs: BTreeMap<RunKey, u32>,
-    tasks_of_dags: BTreeMap<(DagId, String), u32>,
+    tasks_of_dags: BTreeMap<(DagId, TaskId), u32>,
     tasks_of_runs: BTreeMap<(RunKey, TaskIndex), u32>,
 }
 
@@ -79,7 +79,7 @@ impl Usage {
             self.runs.remove(&run);
         }
         if demand.per_task_in_dag.is_some() {
-            let task = (demand.dag_id.clone(), demand.task_id.to_string());
+            let task = (demand.dag_id.clone(), demand.task_id.clone());
             by(self.tasks_of_dags.entry(task).or_default(), 1);
         }
         if demand.per_task_in_run.is_some() {
@@ -101,23 +101,28 @@ impl Usage {
 
     /// The first limit that an instance of this run with this demand meets.
     pub fn refusal(&self, run: RunKey, demand: &Demand) -> Option<Refusal> {
-        let at = |limit: Option<u32>, taken: u32| limit.filter(|limit| taken >= *limit);
-        let of_run = self.runs.get(&run).copied().unwrap_or(0);
+        let reached =
+            |limit: Option<u32>, taken: &dyn Fn() -> u32| limit.filter(|limit| taken() >= *limit);
+        let task = |map: &BTreeMap<_, u32>| map.get(&(run, demand.task)).copied().unwrap_or(0);
         self.pool_refusal(demand)
-            .or_else(|| at(demand.per_dag, self.of_dag(&demand.dag_id)).map(Refusal::Dag))
-            .or_else(|| at(demand.per_run, of_run).map(Refusal::Run))
+            .or_else(|| reached(demand.per_dag, &|| self.of_dag(&demand.dag_id)).map(Refusal::Dag))
             .or_else(|| {
-                at(demand.per_task_in_dag, self.of_task_in_dag(demand)).map(Refusal::TaskInDag)
+                let of_run = || self.runs.get(&run).copied().unwrap_or(0);
+                reached(demand.per_run, &of_run).map(Refusal::Run)
             })
             .or_else(|| {
-                let taken = self.tasks_of_runs.get(&(run, demand.task)).copied().unwrap_or(0);
-                at(demand.per_task_in_run, taken).map(Refusal::TaskInRun)
+                let of_task = || self.of_task_in_dag(demand);
+                reached(demand.per_task_in_dag, &of_task).map(Refusal::TaskInDag)
+            })
+            .or_else(|| {
+                let of_task = || task(&self.tasks_of_runs);
+                reached(demand.per_task_in_run, &of_task).map(Refusal::TaskInRun)
             })
     }
 
     fn of_task_in_dag(&self, demand: &Demand) -> u32 {
-        let taken = self.tasks_of_dags.get(&(demand.dag_id.clone(), demand.task_id.to_string()));
-        taken.copied().unwrap_or(0)
+        let task = (demand.dag_id.clone(), demand.task_id.clone());
+        self.tasks_of_dags.get(&task).copied().unwrap_or(0)
     }
 
     fn pool_refusal(&self, demand: &Demand) -> Option<Refusal> {
