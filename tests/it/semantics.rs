@@ -4,6 +4,7 @@
 mod examples;
 mod recorded;
 mod verbs;
+mod waits;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn examples() -> PathBuf {
 /// A place where Dags run; its processes end with it.
 struct Place {
     cluster: Cluster,
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
     /// The workers' lane; that of the stack is shared with other tests.
     lane: String,
 }
@@ -35,7 +36,7 @@ impl Place {
     async fn embedded() -> anyhow::Result<Self> {
         let cluster = Cluster::embedded().await?;
         let standalone = cluster.standalone()?;
-        Ok(Self { cluster, _processes: vec![standalone], lane: "default".to_owned() })
+        Ok(Self { cluster, processes: vec![standalone], lane: "default".to_owned() })
     }
 
     async fn stack(name: &str) -> anyhow::Result<Self> {
@@ -48,7 +49,7 @@ impl Place {
         let lane = format!("{name}{}", std::process::id());
         let scheduler = cluster.scheduler()?;
         let worker = cluster.worker("w", &["--queues", &lane, "--executor", "process"])?;
-        Ok(Self { cluster, _processes: vec![scheduler, worker], lane })
+        Ok(Self { cluster, processes: vec![scheduler, worker], lane })
     }
 
     /// Deploys an example into this place's lane.

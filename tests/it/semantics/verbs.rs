@@ -200,7 +200,8 @@ async fn a_run_that_is_asked_for_twice_with_one_key_is_one_run() -> anyhow::Resu
 #[test]
 fn a_dag_is_played_in_virtual_time_against_a_golden_file() -> anyhow::Result<()> {
     let played = |golden: &std::path::Path| {
-        let args = ["dag", "test", "retries.yaml", "--script", "tests/retries.script.yaml", "--golden"];
+        let args =
+            ["dag", "test", "retries.yaml", "--script", "tests/retries.script.yaml", "--golden"];
         let mut command = std::process::Command::new(towpath_tests::cluster::binary()?);
         anyhow::Ok(command.args(args).arg(golden).current_dir(super::examples()).output()?)
     };
@@ -208,7 +209,8 @@ fn a_dag_is_played_in_virtual_time_against_a_golden_file() -> anyhow::Result<()>
     let output = played(&golden)?;
     assert!(output.status.success(), "{output:?}");
     let other = tempfile::NamedTempFile::new()?;
-    let text = std::fs::read_to_string(&golden)?.replace("not_worth_it failed", "not_worth_it success");
+    let text =
+        std::fs::read_to_string(&golden)?.replace("not_worth_it failed", "not_worth_it success");
     std::fs::write(other.path(), text)?;
     let output = played(other.path())?;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
