@@ -265,13 +265,8 @@ impl<'a> Cycle<'a> {
 
     async fn expire_timers(&mut self) -> Result<(), Stop> {
         let now = self.services.clock.now();
-        for (dag_id, interval) in self.world.expire_timers(now, &mut self.draft) {
-            if let Some(run) = self.scheduled_run(&dag_id, interval, now) {
-                self.create_run(run).await?;
-            }
-            self.world.note_fired(&dag_id, interval, now, &mut self.draft);
-        }
-        Ok(())
+        let due = self.world.expire_timers(now, &mut self.draft);
+        self.create_scheduled(due).await
     }
 
     async fn sweep(&mut self) -> Result<(), Stop> {

@@ -1,5 +1,6 @@
 //! What people and schedules ask for, carried out: runs are created, loaded, changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use towpath_common::asset::AssetSource;
@@ -118,12 +119,43 @@ impl Cycle<'_> {
             tracing::info!(dag.id = %run.dag_id, run.id = %run.run_id, "there is such a run already");
             return Ok(());
         }
+        self.add_run(run).await?;
+        // The next run of this pass may have the same name: the store must know this one.
+        self.commit().await
+    }
+
+    /// Takes a new run in, whose name is known to be free.
+    async fn add_run(&mut self, run: DagRun) -> Result<(), Stop> {
         let Some(plan) = self.plan(&run.version).await? else { return Ok(()) };
         let previous = self.previous(&run, &plan).await?;
         let now = self.services.clock.now();
         self.world.add_run(run, plan, &previous, now, &mut self.draft);
-        // The next run of this pass may have the same name: the store must know this one.
-        self.commit().await
+        Ok(())
+    }
+
+    /// Creates the runs of all schedules that are due, however many, in one commit.
+    pub async fn create_scheduled(&mut self, due: Vec<(DagId, DataInterval)>) -> Result<(), Stop> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let now = self.services.clock.now();
+        let due: Vec<(DataInterval, DagRun)> = due
+            .into_iter()
+            .filter_map(|(dag_id, interval)| {
+                Some((interval, self.scheduled_run(&dag_id, interval, now)?))
+            })
+            .collect();
+        let names: Vec<(DagId, String)> =
+            due.iter().map(|(_, run)| (run.dag_id.clone(), run.run_id.clone())).collect();
+        let known = insist!(self, self.services.store.taken_run_ids(&names));
+        let known: BTreeSet<(DagId, String)> = known.into_iter().collect();
+        for ((interval, run), name) in due.into_iter().zip(names) {
+            if !known.contains(&name) {
+                self.add_run(run).await?;
+            }
+            self.world.note_fired(&name.0, interval, now, &mut self.draft);
+        }
+        Ok(())
     }
 
     /// Creates a run for every Dag that has the assets that it waits for, and room.
@@ -164,7 +196,7 @@ impl Cycle<'_> {
         self.create_run(run).await
     }
 
-    pub fn scheduled_run(
+    fn scheduled_run(
         &self,
         dag_id: &DagId,
         data_interval: DataInterval,

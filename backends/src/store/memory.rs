@@ -227,6 +227,13 @@ impl SchedulerStore for MemoryStore {
         Ok(live.cloned().collect())
     }
 
+    async fn taken_run_ids(&self, names: &[(DagId, String)]) -> Result<Vec<(DagId, String)>> {
+        let tables = self.tables();
+        let taken: BTreeSet<_> =
+            tables.runs.values().map(|run| (&run.dag_id, &run.run_id)).collect();
+        Ok(names.iter().filter(|(dag, run)| taken.contains(&(dag, run))).cloned().collect())
+    }
+
     async fn asset_heads(&self) -> Result<Vec<(AssetName, u64)>> {
         let mut heads = BTreeMap::new();
         for event in self.tables().asset_events.values() {

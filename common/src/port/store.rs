@@ -188,6 +188,11 @@ pub trait SchedulerStore: Send + Sync {
     async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError>;
     /// Runs that have not ended.
     async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError>;
+    /// Of these names of runs, by Dag, those that are taken.
+    async fn taken_run_ids(
+        &self,
+        names: &[(DagId, String)],
+    ) -> Result<Vec<(DagId, String)>, StoreError>;
     /// The latest event of each asset.
     async fn asset_heads(&self) -> Result<Vec<(AssetName, u64)>, StoreError>;
     async fn asset_offsets(&self) -> Result<Vec<AssetOffset>, StoreError>;

@@ -243,6 +243,10 @@ async fn runs_are_found_by_their_dates(store: Arc<dyn Store>) {
         let runs = scene.store.runs_between(&scene.run.dag_id, at(from), at(to)).await;
         runs.expect("reads").iter().map(|run| run.logical_date.micros() / 1_000_000).collect()
     };
+    let name = |run_id: &str| (scene.run.dag_id.clone(), run_id.to_owned());
+    let names = [name("manual__200"), name("nobody")];
+    let taken = scene.store.taken_run_ids(&names).await.expect("reads");
+    assert_eq!(taken, [name("manual__200")]);
     assert_eq!(dates(0, 1000).await, [100, 200, 300]);
     assert_eq!(dates(200, 300).await, [200, 300], "both ends are in it");
     assert_eq!(dates(301, 1000).await, Vec::<i64>::new());

@@ -62,7 +62,7 @@ async fn waits(cluster: &Cluster, table: &mut Table) -> anyhow::Result<()> {
     let scheduler = cluster.start("scheduler", &["scheduler"])?;
     let person = Person { store: cluster.store.clone(), bus: cluster.bus()? };
     let text = format!(
-        "dag: waits\nparams: {{n: {{default: {:?}}}}}\ntasks:\n  w:\n    expand: {{over: {{n: {{param: n}}}}}}\n    wait: {{file: /nowhere/at/all, poke_interval: 30s}}\n",
+        "dag: waits\ntasks:\n  w:\n    expand: {{over: {{n: {:?}}}}}\n    wait: {{file: /nowhere/at/all, poke_interval: 30s}}\n",
         (0..WAITS).collect::<Vec<_>>()
     );
     let dag = towpath_dagfile::read("waits", text.as_bytes())?;

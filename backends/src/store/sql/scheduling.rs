@@ -9,7 +9,7 @@ use towpath_common::backfill::Backfill;
 use towpath_common::command::{InboxBody, InboxItem};
 use towpath_common::id::{AttemptKey, DagId, WorkerName};
 use towpath_common::port::{Commit, Lease, SchedulerStore, StoreError, XCom};
-use towpath_common::run::{DagRun, DataInterval};
+use towpath_common::run::DagRun;
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
@@ -45,6 +45,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &PREVIOUS_RUN,
     &PUT_ASSET_EVENTS,
     &PUT_ASSET_OFFSETS,
+    &TAKEN_RUN_IDS,
     &ASSET_HEADS,
     &ASSET_OFFSETS,
     &ASSET_EVENTS_BETWEEN,
@@ -173,7 +174,11 @@ static PUT_XCOMS: Statement = Statement::new(
 );
 
 static FIRED: Statement = Statement::new(
-    "UPDATE dag SET last_interval_start = $2, last_interval_end = $3 WHERE dag.dag_id = $1",
+    "UPDATE dag SET
+         last_interval_start = CAST(item.value ->> 'start' AS BIGINT),
+         last_interval_end = CAST(item.value ->> 'end' AS BIGINT)
+     FROM {rows}
+     WHERE dag.dag_id = item.value ->> 'dag_id'",
 );
 
 static PAUSED: Statement = Statement::new("UPDATE dag SET paused = $2 WHERE dag.dag_id = $1");
@@ -239,6 +244,12 @@ static PUT_ASSET_OFFSETS: Statement = Statement::new(
      ON CONFLICT (dag_id, asset) DO UPDATE SET sequence = excluded.sequence",
 );
 
+static TAKEN_RUN_IDS: Statement = Statement::new(
+    "SELECT dag_run.dag_id, dag_run.run_id FROM {rows}
+     JOIN dag_run ON dag_run.dag_id = item.value ->> 'dag_id'
+         AND dag_run.run_id = item.value ->> 'run_id'",
+);
+
 static ASSET_HEADS: Statement = Statement::new(
     "SELECT asset_event.asset, MAX(asset_event.sequence) FROM asset_event
      GROUP BY asset_event.asset",
@@ -301,6 +312,15 @@ impl SchedulerStore for SqlStore {
 
     async fn live_runs(&self) -> Result<Vec<DagRun>, StoreError> {
         self.database.fetch(&LIVE_RUNS, vec![]).await?.iter().map(run_from).collect()
+    }
+
+    async fn taken_run_ids(
+        &self,
+        names: &[(DagId, String)],
+    ) -> Result<Vec<(DagId, String)>, StoreError> {
+        let names = batch(names, |(dag_id, run_id)| json!({ "dag_id": dag_id, "run_id": run_id }));
+        let rows = self.database.fetch(&TAKEN_RUN_IDS, vec![names]).await?;
+        rows.iter().map(|row| Ok((row.parse(0)?, row.text(1)?.to_owned()))).collect()
     }
 
     async fn asset_heads(&self) -> Result<Vec<(AssetName, u64)>, StoreError> {
@@ -396,10 +416,10 @@ impl SchedulerStore for SqlStore {
         .await?;
         let values: Vec<_> = commit.xcoms.iter().flat_map(xcom_rows).collect();
         put_batch(&mut tx, &PUT_XCOMS, &values, Clone::clone).await?;
-        for (dag_id, DataInterval { start, end }) in &commit.fired {
-            let args = vec![dag_id.as_str().into(), start.micros().into(), end.micros().into()];
-            tx.execute(&FIRED, args).await?;
-        }
+        put_batch(&mut tx, &FIRED, &commit.fired, |(dag_id, interval)| {
+            json!({ "dag_id": dag_id, "start": interval.start, "end": interval.end })
+        })
+        .await?;
         for (dag_id, paused) in &commit.paused {
             tx.execute(&PAUSED, vec![dag_id.as_str().into(), i64::from(*paused).into()]).await?;
         }
