@@ -99,6 +99,77 @@ fn each_mistake_is_told_with_its_place_and_what_would_be_right() {
 }
 
 #[test]
+fn mistakes_of_meaning_are_told_before_anything_runs() {
+    let check = |task: &str, words: &str| {
+        let text = errors(&format!("dag: d\ntasks:\n  a: {{command: [x]}}\n  b: {task}\n"));
+        assert!(text.contains(words), "{task}: {text}");
+    };
+    check("{}", "says nothing that it does; give it one of command, empty, latest_only, wait");
+    check("{command: [x], empty: true}", "has command and empty; a task does one thing");
+    check("{empty: true, flow: branch}", "has a flow and no command");
+    check("{command: [x], trigger_rule: all_sucess}", "did you mean \"all_success\"?");
+    check("{command: [x], setup: true, teardown: true}", "both a setup and a teardown");
+    check("{command: [x], expand: {over: {f: 7}}}", "7 cannot be expanded over");
+    check("{command: [x], expand: {over: {f: {param: g}}}}", "the Dag has no param \"g\"");
+    check("{command: [x], expand: {over: {f: {output: c.files}}}}", "\"c\" is not a task");
+    check(
+        "{command: [x], expand: {over: {f: [1]}}, trigger_rule: always}",
+        "cannot have the trigger rule always",
+    );
+    check("{command: [x, '{{ map.f }}']}", "the task is not expanded over anything");
+    check("{wait: {file: x, time: y}}", "waits for one thing");
+    check(
+        "{command: [x], retry_policy: [{on: [oom], then: explode}]}",
+        "is not what can follow a failure",
+    );
+    check("{command: [x], retry_policy: [{log: '(', then: fail}]}", "is not a regular expression");
+    check("{command: [x], pool_slots: 0}", "pool_slots is 0; it must be 1 or more");
+    let own = errors("dag: d\nschedule: {assets: [x]}\ntasks: {a: {command: [y], outlets: [x]}}\n");
+    assert!(own.contains("it would start itself for ever"), "{own}");
+    let nested = "dag: d\ngroups:\n  g:\n    expand: {over: {x: [1]}}\n    tasks: {a: {command: [y], expand: {over: {z: [1]}}}}\n";
+    assert!(errors(nested).contains("expand one of them"));
+}
+
+#[test]
+fn groups_are_laid_out_and_their_settings_inherited() {
+    let dag = read(
+        "x.yaml",
+        b"dag: d
+defaults: {retries: 1}
+tasks:
+  first: {command: [x]}
+  last: {command: [x], depends_on: [g]}
+groups:
+  g:
+    depends_on: [first]
+    defaults: {retries: 2, queue: q}
+    tasks:
+      a: {command: [x]}
+      b: {command: [x], depends_on: [a], retries: 3}
+    groups:
+      inner: {depends_on: [a], tasks: {c: {command: [x]}}}
+",
+    )
+    .expect("it is fine");
+    let told: Vec<String> = dag
+        .tasks
+        .iter()
+        .map(|task| {
+            let above: Vec<&str> = task.depends_on.iter().map(|id| id.as_str()).collect();
+            format!("{}: {} {} {}", task.id, above.join(","), task.retry.retries, task.queue)
+        })
+        .collect();
+    let expected = [
+        "first:  1 default",
+        "g.a: first 2 q",
+        "g.b: g.a 3 q",
+        "g.inner.c: g.a 2 q",
+        "last: g.b,g.inner.c 1 default",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn a_bad_cron_says_what_is_wrong_with_it() {
     let text = errors("dag: d\nschedule: '0 25 * * *'\ntasks: {a: {command: [x]}}\n");
     assert!(text.starts_with("x.yaml:2:11: \"0 25 * * *\" is not a schedule: "), "{text}");

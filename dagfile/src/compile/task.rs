@@ -34,11 +34,7 @@ pub fn compile(laid: &LaidTask<'_>, dag: &AuthoredDag, wrong: &mut Wrong) -> Opt
     Some(Task {
         depends_on: above.iter().filter_map(|name| TaskId::new(name).ok()).collect(),
         trigger_rule: trigger_rule(laid, fixture, wrong),
-        flow: wrong.word(
-            "a flow",
-            task.value.flow.as_ref(),
-            Flow::ALL.iter().map(|word| word.as_str()),
-        ),
+        flow: flow(laid, wrong),
         fixture,
         expand: mapping::expand(laid, dag, wrong),
         command: command(laid, wrong),
@@ -72,6 +68,17 @@ fn command(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Vec<String> {
         wrong.add(command.referenced, "the command is empty; write the program and its arguments");
     }
     command.value.iter().map(|part| part.value.0.clone()).collect()
+}
+
+/// What decides by its outputs has a command that writes them.
+fn flow(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Option<Flow> {
+    let authored = laid.task.value.flow.as_ref()?;
+    if laid.task.value.command.is_none() {
+        let message =
+            format!("task {:?} has a flow and no command whose outputs could decide", laid.name);
+        wrong.add(authored.referenced, message);
+    }
+    wrong.word("a flow", Some(authored), Flow::ALL.iter().map(|word| word.as_str()))
 }
 
 /// What the scheduler itself does for a task without a command.

@@ -104,9 +104,11 @@ impl World {
                     let event = Event::QueueTimedOut { instance, attempt };
                     let _ = self.advance(run, event, now, draft);
                 }
-                Some((_, Timer::RunTimeout(run))) => {
+                // A run that was cleared has begun anew since this timer was set.
+                Some((_, Timer::RunTimeout(run))) if self.has_timed_out(run, now) => {
                     let _ = self.advance(run, Event::RunTimedOut, now, draft);
                 }
+                Some((_, Timer::RunTimeout(_))) => {}
                 None => break,
             }
         }

@@ -73,6 +73,13 @@ impl World {
         self.runs.insert(run.run.key, run);
     }
 
+    pub(super) fn has_timed_out(&self, run: RunKey, now: Timestamp) -> bool {
+        self.runs.get(&run).is_some_and(|run| {
+            let (started_at, timeout) = (run.run.started_at, run.plan.dag.dagrun_timeout);
+            started_at.zip(timeout).is_some_and(|(started, timeout)| started.plus(timeout) <= now)
+        })
+    }
+
     pub(super) fn set_run_timer(&mut self, run: &DagRun, plan: &Plan) {
         if let (Some(timeout), Some(started_at)) = (plan.dag.dagrun_timeout, run.started_at) {
             self.timers.insert((started_at.plus(timeout), Timer::RunTimeout(run.key)));
