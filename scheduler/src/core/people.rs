@@ -161,3 +161,7 @@ fn marked(verdict: Verdict, by: &str) -> Option<Failure> {
     let why = || Failure::new(FailureClass::Cancelled, format!("marked as failed by {by}"));
     (verdict == Verdict::Failed).then(why)
 }
+
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod tests;
