@@ -115,10 +115,21 @@ rust() {
     rm -rf "$work/context/registry/src"
     build rust:1.95-bookworm <<DOCKER
 FROM $base
+LABEL towpath.lock=$lock
 COPY toolchain /usr/local
 COPY registry /cargo/registry
 ENV CARGO_HOME=/cargo CARGO_NET_OFFLINE=true
 DOCKER
+}
+
+# A stand-in for rust holds the crates of one lock file; for another it is built anew. An image without
+# the label is no stand-in and is left alone.
+lock=$(sha256sum ../Cargo.lock | cut -d' ' -f1)
+have_rust() {
+    have rust:1.95-bookworm || return 1
+    local label
+    label=$(docker image inspect --format '{{ index .Config.Labels "towpath.lock" }}' rust:1.95-bookworm)
+    [ -z "$label" ] || [ "$label" = "$lock" ]
 }
 
 debian
@@ -130,4 +141,4 @@ DOCKER
 have rabbitmq:4 || rabbitmq
 have debian:bookworm-slim || docker tag "$base" debian:bookworm-slim
 have python:3.13-slim || python
-have rust:1.95-bookworm || rust
+have_rust || rust
