@@ -71,13 +71,12 @@ async fn look(store: &dyn Store, key: RunKey, view: &mut View) -> anyhow::Result
     let count = |is: &dyn Fn(TaskState) -> bool| {
         records.iter().filter(|record| is(record.instance.state)).count()
     };
-    let failed = |state| matches!(state, TaskState::Failed | TaskState::UpstreamFailed);
     let standing = Standing {
         tasks,
         total: tasks + further,
         done: count(&TaskState::is_terminal),
         running: count(&|state| state == TaskState::Running),
-        failed: count(&failed),
+        failed: count(&TaskState::is_failed),
     };
     view.show(&run, standing);
     Ok(Some(run))

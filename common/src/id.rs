@@ -168,6 +168,11 @@ impl FromStr for RunKey {
 /// The `map_index` of an instance whose task is not mapped (Airflow's value).
 pub const UNMAPPED: i32 = -1;
 
+/// What people call an instance: the task's name, with the map index of a mapped one.
+pub fn instance_name(task: &TaskId, map_index: i32) -> String {
+    if map_index == UNMAPPED { task.to_string() } else { format!("{task}[{map_index}]") }
+}
+
 /// One try of a task instance. `number` counts the tries of its instance from 1 and is the fence:
 /// whatever carries an older number changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -29,3 +29,5 @@ pub mod template;
 pub mod time;
 pub mod view;
 mod words;
+
+pub use words::Word;

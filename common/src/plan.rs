@@ -241,6 +241,26 @@ impl Plan {
         self.reach(task, Self::downstream)
     }
 
+    /// These tasks and, if asked for, all above and all below them.
+    pub fn around(
+        &self,
+        tasks: impl Iterator<Item = TaskIndex>,
+        upstream: bool,
+        downstream: bool,
+    ) -> BTreeSet<TaskIndex> {
+        let mut around = BTreeSet::new();
+        for task in tasks {
+            around.insert(task);
+            if upstream {
+                around.extend(self.above(task));
+            }
+            if downstream {
+                around.extend(self.below(task));
+            }
+        }
+        around
+    }
+
     pub fn is_setup(&self, task: TaskIndex) -> bool {
         Fixture::is_setup(self.task(task).fixture)
     }

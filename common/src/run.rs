@@ -7,6 +7,7 @@ use crate::asset::AssetEvent;
 use crate::backfill::BackfillId;
 use crate::id::{DagId, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName};
 use crate::outcome::Failure;
+use crate::plan::Plan;
 use crate::state::{RunState, TaskState};
 use crate::time::Timestamp;
 use crate::words::words;
@@ -60,6 +61,36 @@ pub struct DagRun {
     /// The backfill that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<BackfillId>,
+}
+
+impl DagRun {
+    /// A run that waits for a place, with the Dag's own params and the name of its kind.
+    pub fn new(
+        key: RunKey,
+        plan: &Plan,
+        run_type: RunType,
+        data_interval: DataInterval,
+        now: Timestamp,
+    ) -> Self {
+        let defaults = plan.dag.params.iter();
+        Self {
+            key,
+            dag_id: plan.dag.dag_id.clone(),
+            run_id: run_type.run_id(data_interval.start),
+            run_type,
+            version: plan.version.clone(),
+            logical_date: data_interval.start,
+            data_interval,
+            params: defaults.filter_map(|(k, p)| Some((k.clone(), p.default.clone()?))).collect(),
+            state: RunState::Queued,
+            queued_at: now,
+            started_at: None,
+            ended_at: None,
+            asset_events: Vec::new(),
+            clear_number: 0,
+            backfill: None,
+        }
+    }
 }
 
 /// Shared capacity. How much of it is taken follows from the attempts that are out.

@@ -88,6 +88,11 @@ impl TaskState {
         matches!(self, Success | Failed | UpstreamFailed | Skipped | Removed)
     }
 
+    /// It failed, or never ran because something above it did.
+    pub fn is_failed(self) -> bool {
+        matches!(self, Failed | UpstreamFailed)
+    }
+
     /// Somebody may be working on it: an attempt is out.
     pub fn is_out(self) -> bool {
         matches!(self, Queued | Running)

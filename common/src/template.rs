@@ -350,29 +350,18 @@ impl Object for VariableValues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{DagId, RunKey, VersionId};
+    use crate::id::{DagId, RunKey};
+    use crate::plan::Plan;
     use crate::run::DataInterval;
-    use crate::state::RunState;
 
     fn render(template: &str) -> Result<String, String> {
         let dag = Dag::new(DagId::new("flights").expect("a name"), Vec::new());
         let at = Timestamp::from_micros(1_514_764_800_000_000);
+        let plan = Plan::new(dag).expect("a graph");
+        let interval = DataInterval { start: at, end: at };
         let run = DagRun {
-            key: RunKey(uuid::Uuid::nil()),
-            dag_id: dag.dag_id.clone(),
-            run_id: RunType::Manual.run_id(at),
-            run_type: RunType::Manual,
-            version: VersionId::from_hex("00"),
-            logical_date: at,
-            data_interval: DataInterval { start: at, end: at },
             params: serde_json::from_str(r#"{"carrier": "UA"}"#).expect("JSON"),
-            state: RunState::Running,
-            queued_at: at,
-            started_at: None,
-            ended_at: None,
-            asset_events: Vec::new(),
-            clear_number: 0,
-            backfill: None,
+            ..DagRun::new(RunKey(uuid::Uuid::nil()), &plan, RunType::Manual, interval, at)
         };
         let task = TaskId::new("load").expect("a name");
         let attempt = AttemptKey { run: run.key, task: task.clone(), map_index: -1, number: 1 };
@@ -380,7 +369,7 @@ mod tests {
             BTreeMap::from([(task, serde_json::from_str(r#"{"rows": 3}"#).expect("JSON"))]);
         let variables = Arc::new(Variables::from([("a".into(), "b".into())]));
         Renderer::new(&Facts {
-            dag: &dag,
+            dag: &plan.dag,
             run: &run,
             attempt: &attempt,
             outputs: &outputs,

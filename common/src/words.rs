@@ -1,5 +1,13 @@
 //! Enums of fixed words: what the databases, the messages and people see is the word.
 
+use std::str::FromStr;
+
+/// An enum of fixed words.
+pub trait Word: FromStr {
+    /// All of them, in the order of the variants.
+    const WORDS: &'static [&'static str];
+}
+
 /// Declares an enum whose variants are words, with `ALL`, `as_str`, `Display`, `FromStr` and serde.
 macro_rules! words {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -17,6 +25,10 @@ macro_rules! words {
             pub const fn as_str(self) -> &'static str {
                 match self { $($type::$variant => $text),+ }
             }
+        }
+
+        impl $crate::Word for $type {
+            const WORDS: &'static [&'static str] = &[$($text),+];
         }
 
         impl std::fmt::Display for $type {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use towpath_common::Word;
 use towpath_common::outcome::{Failure, FailureClass, Outcome};
 
 use crate::authored::Scalar;
@@ -85,8 +86,8 @@ impl Scripted {
             (None, false) => Outcome::Success { outputs: self.outputs.clone() },
             (Some(class), false) => {
                 let class: FailureClass = class.parse().map_err(|_| {
-                    let words: Vec<&str> = FailureClass::ALL.iter().map(|c| c.as_str()).collect();
-                    format!("{class:?} is not a class of failure; there are {}", words.join(", "))
+                    let words = FailureClass::WORDS.join(", ");
+                    format!("{class:?} is not a class of failure; there are {words}")
                 })?;
                 let failure = Failure::new(class, "as the script says");
                 Outcome::Failed(Failure { exit_code: self.exit_code, ..failure })

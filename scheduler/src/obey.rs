@@ -13,7 +13,6 @@ use towpath_common::params;
 use towpath_common::plan::Plan;
 use towpath_common::run::{DagRun, DataInterval, RunType};
 use towpath_common::selection::Selection;
-use towpath_common::state::RunState;
 use towpath_common::time::Timestamp;
 
 use crate::core::{backfill, people};
@@ -48,12 +47,10 @@ impl Cycle<'_> {
             Command::TriggerRun { dag_id, run, run_id, logical_date, data_interval, params } => {
                 let Some(plan) = self.deployed(&dag_id).await? else { return Ok(()) };
                 let run = DagRun {
-                    key: run,
                     run_id,
                     logical_date,
-                    data_interval,
                     params,
-                    ..new_run(&plan, RunType::Manual, data_interval, now)
+                    ..DagRun::new(run, &plan, RunType::Manual, data_interval, now)
                 };
                 self.create_run(run).await
             }
@@ -187,10 +184,9 @@ impl Cycle<'_> {
         let latest = events.iter().map(|events| events.upto).max().unwrap_or(0);
         let interval = DataInterval { start: now, end: now };
         let run = DagRun {
-            key,
             run_id: format!("{}__{latest}", RunType::AssetTriggered.run_id(now)),
             asset_events,
-            ..new_run(&plan, RunType::AssetTriggered, interval, now)
+            ..DagRun::new(key, &plan, RunType::AssetTriggered, interval, now)
         };
         self.world.consume(dag_id, events, &mut self.draft);
         self.create_run(run).await
@@ -204,7 +200,7 @@ impl Cycle<'_> {
     ) -> Option<DagRun> {
         let plan = &self.world.dag(dag_id)?.plan;
         let key = RunKey(self.services.ids.uuid());
-        Some(DagRun { key, ..new_run(plan, RunType::Scheduled, data_interval, now) })
+        Some(DagRun::new(key, plan, RunType::Scheduled, data_interval, now))
     }
 
     /// The run in memory, whether it is live or not. False if there is none.
@@ -285,11 +281,11 @@ impl Cycle<'_> {
             match action {
                 Action::Skip(_) => {}
                 Action::Create => {
+                    let key = RunKey(self.services.ids.uuid());
                     let run = DagRun {
-                        key: RunKey(self.services.ids.uuid()),
                         params: params.clone(),
                         backfill: Some(id),
-                        ..new_run(&plan, RunType::Backfill, data_interval, now)
+                        ..DagRun::new(key, &plan, RunType::Backfill, data_interval, now)
                     };
                     // The first run of a backfill passes whatever lies before it.
                     let previous = match self.world.previous_live(&run, plan.dag.catchup) {
@@ -309,28 +305,6 @@ impl Cycle<'_> {
         }
         self.world.begin_backfill(backfill, now, &mut self.draft);
         Ok(())
-    }
-}
-
-/// A run of this plan with the Dag's own params, to be given its key.
-fn new_run(plan: &Plan, run_type: RunType, data_interval: DataInterval, now: Timestamp) -> DagRun {
-    let defaults = plan.dag.params.iter();
-    DagRun {
-        key: RunKey(uuid::Uuid::nil()),
-        dag_id: plan.dag.dag_id.clone(),
-        run_id: run_type.run_id(data_interval.start),
-        run_type,
-        version: plan.version.clone(),
-        logical_date: data_interval.start,
-        data_interval,
-        params: defaults.filter_map(|(k, p)| Some((k.clone(), p.default.clone()?))).collect(),
-        state: RunState::Queued,
-        queued_at: now,
-        started_at: None,
-        ended_at: None,
-        asset_events: Vec::new(),
-        clear_number: 0,
-        backfill: None,
     }
 }
 

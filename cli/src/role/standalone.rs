@@ -1,8 +1,6 @@
 //! `towpath standalone`.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Context;
+use std::path::PathBuf;
 
 use crate::args::{Connection, StandaloneOptions};
 use crate::embedded::{Engine, EngineConfig};
@@ -12,8 +10,12 @@ use crate::verb::deploy::{self, Deployer};
 
 pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow::Result<Outcome> {
     let mut shutdown = shutdown()?;
-    let files: Vec<PathBuf> =
-        options.dags.iter().map(|dir| dag_files(dir)).collect::<Result<Vec<_>, _>>()?.concat();
+    let files: Vec<PathBuf> = options
+        .dags
+        .iter()
+        .map(|dir| deploy::dag_files(dir))
+        .collect::<Result<Vec<_>, _>>()?
+        .concat();
     let dags = deploy::read_all(&files)?;
     let mut engine = Engine::start(EngineConfig {
         home: connection.home.clone(),
@@ -39,13 +41,4 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         Some(error) => Err(error),
         None => engine.stop().await.map(|()| Outcome::Done),
     }
-}
-
-fn dag_files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries =
-        std::fs::read_dir(dir).with_context(|| format!("{} cannot be read", dir.display()))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml"));
-    files.sort();
-    Ok(files)
 }

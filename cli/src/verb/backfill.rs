@@ -79,17 +79,13 @@ async fn create(deployer: &Deployer, options: &BackfillOptions) -> anyhow::Resul
 /// The named tasks, with those above and below if asked for.
 fn tasks(dag: &Dag, options: &BackfillOptions) -> anyhow::Result<Vec<TaskId>> {
     let plan = Plan::new(dag.clone())?;
-    let mut tasks = options.tasks.clone();
-    for named in &options.tasks {
-        let index = plan.index_of(named.as_str());
-        let index = index.with_context(|| format!("{} has no task {named}", dag.dag_id))?;
-        let above = if options.upstream { plan.above(index) } else { Vec::new() };
-        let below = if options.downstream { plan.below(index) } else { Vec::new() };
-        tasks.extend(above.into_iter().chain(below).map(|task| plan.task(task).id.clone()));
-    }
-    tasks.sort();
-    tasks.dedup();
-    Ok(tasks)
+    let index = |task: &TaskId| {
+        let index = plan.index_of(task.as_str());
+        index.with_context(|| format!("{} has no task {task}", dag.dag_id))
+    };
+    let named: Vec<_> = options.tasks.iter().map(index).collect::<Result<_, _>>()?;
+    let around = plan.around(named.into_iter(), options.upstream, options.downstream);
+    Ok(around.into_iter().map(|task| plan.task(task).id.clone()).collect())
 }
 
 async fn show(deployer: &Deployer, id: BackfillId) -> anyhow::Result<()> {

@@ -27,7 +27,15 @@ pub fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<ReadDag>> {
     let mut wrong = Vec::new();
     let mut all = Vec::new();
     for path in files {
-        if path.is_dir() { all.extend(dag_files(path)?) } else { all.push(path.clone()) }
+        if !path.is_dir() {
+            all.push(path.clone());
+            continue;
+        }
+        let found = dag_files(path)?;
+        if found.is_empty() {
+            bail!("the folder {} holds no .yaml file", path.display());
+        }
+        all.extend(found);
     }
     for file in &all {
         match read_file(file)? {
@@ -39,7 +47,7 @@ pub fn read_all(files: &[PathBuf]) -> anyhow::Result<Vec<ReadDag>> {
 }
 
 /// The `.yaml` and `.yml` files of a folder, by name.
-fn dag_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn dag_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .with_context(|| format!("the folder {} cannot be read", folder.display()))?;
     let mut files = Vec::new();
@@ -50,9 +58,6 @@ fn dag_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    if files.is_empty() {
-        bail!("the folder {} holds no .yaml file", folder.display());
-    }
     Ok(files)
 }
 

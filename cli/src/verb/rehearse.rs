@@ -13,7 +13,7 @@ use towpath_common::params;
 use towpath_common::plan::Plan;
 use towpath_common::port::DagRecord;
 use towpath_common::run::{DagRun, Pool, RunType};
-use towpath_common::state::{RunState, TaskState};
+use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 use towpath_dagfile::script::{self, Script};
 use towpath_scheduler::core::Rules;
@@ -99,22 +99,13 @@ impl<'a> Stage<'a> {
         let date = script.date.as_ref().map_or(DATE, |text| &text.0);
         let logical_date = instant("date:", date, dag)?;
         let timetable = Timetable::new(&dag.schedule).map_err(anyhow::Error::msg)?;
+        let interval = timetable.manual_interval(logical_date);
+        let key = RunKey(RandomIds.uuid());
         let run = DagRun {
-            key: RunKey(RandomIds.uuid()),
-            dag_id: dag.dag_id.clone(),
             run_id: "test".to_owned(),
-            run_type: RunType::Manual,
-            version: plan.version.clone(),
             logical_date,
-            data_interval: timetable.manual_interval(logical_date),
             params: params::resolve(dag, &script.params)?,
-            state: RunState::Queued,
-            queued_at: logical_date,
-            started_at: None,
-            ended_at: None,
-            asset_events: Vec::new(),
-            clear_number: 0,
-            backfill: None,
+            ..DagRun::new(key, plan, RunType::Manual, interval, logical_date)
         };
         let mut world = World::new(Rules { losses_max: 3 });
         let pools = script.pools.iter().map(|(name, slots)| {

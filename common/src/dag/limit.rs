@@ -42,21 +42,16 @@ impl Default for Claims {
 
 words!(
     /// What a task's weight is made of.
+    #[derive(Default)]
     WeightRule {
         /// Its own and those of all tasks below it: a run's first tasks go first.
+        #[default]
         Downstream = "downstream",
         /// Its own and those of all tasks above it: runs that are nearly done are finished first.
         Upstream = "upstream",
         Absolute = "absolute",
     }
 );
-
-#[allow(clippy::derivable_impls)] // The words macro has no place for an attribute of a variant.
-impl Default for WeightRule {
-    fn default() -> Self {
-        Self::Downstream
-    }
-}
 
 fn one() -> u32 {
     1

@@ -6,7 +6,9 @@ use crate::words::words;
 
 words!(
     /// How the ends of the tasks above permit a task to run. Airflow's thirteen.
+    #[derive(Default)]
     TriggerRule {
+        #[default]
         AllSuccess = "all_success",
         AllFailed = "all_failed",
         AllDone = "all_done",
@@ -22,13 +24,6 @@ words!(
         Always = "always",
     }
 );
-
-#[allow(clippy::derivable_impls)] // The words macro has no place for an attribute of a variant.
-impl Default for TriggerRule {
-    fn default() -> Self {
-        Self::AllSuccess
-    }
-}
 
 words!(
     /// What the outputs of a task may decide about the tasks below it.

@@ -1,7 +1,6 @@
 //! What tasks, groups and the Dag's `defaults` can all say.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -117,6 +116,20 @@ macro_rules! with_settings {
             #[schemars(with = "Option<Scalar>")]
             pub stop_grace_period: Option<Spanned<Scalar>>,
         }
+
+        impl $name {
+            /// Own settings over those around. Large Dags have many tasks without any of their own: they
+            /// share those around.
+            pub fn over(&self, outer: &std::rc::Rc<TaskSettings>) -> std::rc::Rc<TaskSettings> {
+                if $crate::authored::settings::for_settings!(no_field, self, outer) {
+                    std::rc::Rc::clone(outer)
+                } else {
+                    std::rc::Rc::new($crate::authored::settings::for_settings!(
+                        merge_fields, self, outer
+                    ))
+                }
+            }
+        }
     };
 }
 pub(super) use with_settings;
@@ -191,22 +204,6 @@ macro_rules! no_field {
 }
 pub(super) use no_field;
 
-/// Own settings over those of the group or Dag around, as [`TaskSettings`].
-macro_rules! merged {
-    ($own:expr, $outer:expr) => {
-        $crate::authored::settings::for_settings!(merge_fields, $own, $outer)
-    };
-}
-pub(super) use merged;
-
-/// Whether there are no own settings at all.
-macro_rules! says_nothing {
-    ($own:expr) => {
-        $crate::authored::settings::for_settings!(no_field, $own, ())
-    };
-}
-pub(super) use says_nothing;
-
 /// Hands the names of all settings but `environment` and `resources` to another macro.
 macro_rules! for_settings {
     ($what:ident, $own:expr, $outer:expr) => {
@@ -227,13 +224,6 @@ type Environment = BTreeMap<String, Spanned<Scalar>>;
 pub(super) fn merged_environment(own: &Environment, outer: &Environment) -> Environment {
     let both = outer.iter().chain(own);
     both.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-impl TaskSettings {
-    /// Large Dags have many tasks without settings of their own: they share those around.
-    pub fn over(&self, outer: &Rc<TaskSettings>) -> Rc<TaskSettings> {
-        if says_nothing!(self) { Rc::clone(outer) } else { Rc::new(merged!(self, outer)) }
-    }
 }
 
 impl Resources {

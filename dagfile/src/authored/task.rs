@@ -1,16 +1,13 @@
 //! Tasks and groups of tasks, as people write them.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::Scalar;
-use super::settings::{
-    AuthoredRetryRule, Resources, TaskSettings, merged, says_nothing, with_settings,
-};
+use super::settings::{AuthoredRetryRule, Resources, TaskSettings, with_settings};
 use super::wait::{AuthoredPoke, AuthoredWait};
 
 with_settings! {
@@ -61,12 +58,6 @@ with_settings! {
         #[serde(default)]
         #[schemars(with = "Option<AuthoredExpand>")]
         pub expand: Option<Spanned<AuthoredExpand>>,
-    }
-}
-
-impl AuthoredTask {
-    pub fn over(&self, outer: &Rc<TaskSettings>) -> Rc<TaskSettings> {
-        if says_nothing!(self) { Rc::clone(outer) } else { Rc::new(merged!(self, outer)) }
     }
 }
 

@@ -63,8 +63,7 @@ pub fn expand(laid: &LaidTask<'_>, dag: &AuthoredDag, wrong: &mut Wrong) -> Opti
     for (name, value) in over {
         sources.extend(source(name, value, dag, wrong).map(|source| (name.clone(), source)));
     }
-    let words = Combine::ALL.iter().map(|word| word.as_str());
-    let combine = wrong.word("a way to combine lists", combine.as_ref(), words);
+    let combine = wrong.word("a way to combine lists", combine.as_ref());
     Some(Expand {
         combine: combine.unwrap_or(Combine::Product),
         over: sources,

@@ -6,11 +6,11 @@ mod task;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 
 use chrono_tz::Tz;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
+use towpath_common::Word;
 use towpath_common::dag::{Builtin, Dag, MAX_ACTIVE_RUNS, Param, Schedule};
 use towpath_common::id::{DagId, NameError};
 use towpath_common::params;
@@ -145,14 +145,10 @@ impl Wrong {
     }
 
     /// One of the words of a kind, if it is given; the error names them.
-    pub fn word<W: Copy + FromStr>(
-        &mut self,
-        what: &str,
-        word: Option<&Spanned<String>>,
-        all: impl Iterator<Item = &'static str>,
-    ) -> Option<W> {
+    pub fn word<W: Word>(&mut self, what: &str, word: Option<&Spanned<String>>) -> Option<W> {
         self.check(word?, |text| {
-            text.parse().map_err(|_| format!("{text:?} is not {what}{}", hint(text, all)))
+            let hint = || hint(text, W::WORDS.iter().copied());
+            text.parse().map_err(|_| format!("{text:?} is not {what}{}", hint()))
         })
     }
 }

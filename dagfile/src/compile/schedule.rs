@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use towpath_common::asset::{AssetCondition, check_name};
 use towpath_common::cron::{CronSchedule, local_instant};
 use towpath_common::dag::{
-    Calendar, ClockChanges, Covers, CronTimes, FirstRun, Fold, Gap, Period, Schedule, When,
+    Calendar, ClockChanges, Covers, CronTimes, FirstRun, Period, Schedule, When,
 };
 use towpath_common::time::Timestamp;
 
@@ -65,13 +65,8 @@ fn detailed(detailed: &DetailedSchedule, at: Location, wrong: &mut Wrong) -> Opt
         Some(name) => wrong.check(name, |name| timezone_named(name)),
     };
     let default = ClockChanges::default();
-    let gap =
-        wrong.word("a policy for gaps", detailed.gap.as_ref(), Gap::ALL.iter().map(|w| w.as_str()));
-    let fold = wrong.word(
-        "a policy for folds",
-        detailed.fold.as_ref(),
-        Fold::ALL.iter().map(|w| w.as_str()),
-    );
+    let gap = wrong.word("a policy for gaps", detailed.gap.as_ref());
+    let fold = wrong.word("a policy for folds", detailed.fold.as_ref());
     let clock_changes =
         ClockChanges { gap: gap.unwrap_or(default.gap), fold: fold.unwrap_or(default.fold) };
     let covers = covers(detailed, at, wrong);

@@ -6,7 +6,7 @@ use serde_saphyr::Spanned;
 use towpath_common::asset::check_name;
 use towpath_common::dag::{
     Builtin, Claims, Container, Fixture, Flow, Past, PullPolicy, RetryPolicy, RetryRule, Task,
-    Then, TriggerRule, WeightRule,
+    TriggerRule,
 };
 use towpath_common::id::{PoolName, QueueName, TaskId};
 use towpath_common::outcome::FailureClass;
@@ -78,7 +78,7 @@ fn flow(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Option<Flow> {
             format!("task {:?} has a flow and no command whose outputs could decide", laid.name);
         wrong.add(authored.referenced, message);
     }
-    wrong.word("a flow", Some(authored), Flow::ALL.iter().map(|word| word.as_str()))
+    wrong.word("a flow", Some(authored))
 }
 
 /// What the scheduler itself does for a task without a command.
@@ -136,8 +136,7 @@ fn fixture(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Option<Fixture> {
 }
 
 fn trigger_rule(laid: &LaidTask<'_>, fixture: Option<Fixture>, wrong: &mut Wrong) -> TriggerRule {
-    let words = TriggerRule::ALL.iter().map(|word| word.as_str());
-    let rule = wrong.word("a trigger rule", laid.settings.trigger_rule.as_ref(), words);
+    let rule = wrong.word("a trigger rule", laid.settings.trigger_rule.as_ref());
     let is_mapped = laid.task.value.expand.is_some() || laid.mapped_group.is_some();
     if let (Some(TriggerRule::Always), Some(text), true) =
         (rule, &laid.settings.trigger_rule, is_mapped)
@@ -167,7 +166,6 @@ fn claims(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Claims {
                 .map_err(|_| format!("priority_weight is {weight}; it must fit in 32 bits"))
         })
     });
-    let words = WeightRule::ALL.iter().map(|word| word.as_str());
     let expand = laid.task.value.expand.as_ref().or(laid.mapped_group.as_ref().map(|(_, e)| *e));
     let of_map = expand.and_then(|expand| expand.value.max_active.as_ref());
     let of_map = wrong.count("max_active", of_map, 1);
@@ -177,9 +175,7 @@ fn claims(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Claims {
         pool: pool.unwrap_or(default.pool),
         pool_slots: wrong.count("pool_slots", settings.pool_slots.as_ref(), 1).unwrap_or(1),
         priority_weight: weight.unwrap_or(default.priority_weight),
-        weight_rule: wrong
-            .word("a weight rule", settings.weight_rule.as_ref(), words)
-            .unwrap_or_default(),
+        weight_rule: wrong.word("a weight rule", settings.weight_rule.as_ref()).unwrap_or_default(),
         max_active_tis_per_dag: wrong.count(
             "max_active_tis_per_dag",
             settings.max_active_tis_per_dag.as_ref(),
@@ -222,8 +218,7 @@ fn retry_policy(settings: &TaskSettings, wrong: &mut Wrong) -> RetryPolicy {
 fn retry_rule(rule: &AuthoredRetryRule, wrong: &mut Wrong) -> Option<RetryRule> {
     let mut classes = Vec::new();
     for class in &rule.on {
-        let words = FailureClass::ALL.iter().map(|word| word.as_str());
-        classes.extend(wrong.word::<FailureClass>("a class of failure", Some(class), words));
+        classes.extend(wrong.word::<FailureClass>("a class of failure", Some(class)));
     }
     let log = rule.log.as_ref().and_then(|pattern| {
         wrong.check(pattern, |text| match regex::Regex::new(text) {
@@ -231,11 +226,7 @@ fn retry_rule(rule: &AuthoredRetryRule, wrong: &mut Wrong) -> Option<RetryRule> 
             Err(error) => Err(format!("{text:?} is not a regular expression: {error}")),
         })
     });
-    let then = wrong.word(
-        "what can follow a failure",
-        Some(&rule.then),
-        Then::ALL.iter().map(|w| w.as_str()),
-    );
+    let then = wrong.word("what can follow a failure", Some(&rule.then));
     Some(RetryRule {
         classes,
         exit_codes: rule.exit_codes.clone(),

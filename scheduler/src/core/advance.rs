@@ -395,7 +395,7 @@ impl<'a> Work<'a> {
         if self.run.instance(instance).state != TaskState::Queued {
             return Err(Stale::Instance);
         }
-        self.decide(Decision::Stop { instance, attempt });
+        self.stop(instance);
         let why = "no worker took it within its queue_timeout";
         let failure = Failure::new(FailureClass::QueueTimeout, why);
         self.fail_attempt(instance, self.now, failure);
@@ -427,6 +427,14 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Whoever works on the instance is to stop.
+    pub(super) fn stop(&mut self, instance: InstanceIndex) {
+        let live = self.run.instance(instance);
+        if live.state.is_out() {
+            self.decide(Decision::Stop { instance, attempt: live.attempt });
+        }
+    }
+
     /// Ends what is live among those that are meant: what runs as told, the rest as skipped.
     fn end_live(
         &mut self,
@@ -435,14 +443,11 @@ impl<'a> Work<'a> {
         meant: impl Fn(&RunSnapshot, InstanceIndex) -> bool,
     ) {
         for instance in 0..u32::try_from(self.run.instances.len()).expect("counted in u32") {
-            let live = self.run.instance(instance);
-            let (state, attempt) = (live.state, live.attempt);
+            let state = self.run.instance(instance).state;
             if state.is_terminal() || !meant(self.run, instance) {
                 continue;
             }
-            if state.is_out() {
-                self.decide(Decision::Stop { instance, attempt });
-            }
+            self.stop(instance);
             let end = if state == TaskState::Running { running } else { TaskState::Skipped };
             self.finish(instance, end, self.now, Some(failure.clone()), Outputs::new());
         }

@@ -24,24 +24,10 @@ fn task(id: &str, depends_on: &[&str], retries: u32) -> Task {
 
 fn snapshot(tasks: Vec<Task>) -> RunSnapshot {
     let dag = Dag::new(DagId::new("dag").expect("a name"), tasks);
-    let run = DagRun {
-        key: RunKey(uuid::Uuid::nil()),
-        dag_id: dag.dag_id.clone(),
-        run_id: "manual__1".into(),
-        run_type: RunType::Manual,
-        version: dag.version(),
-        logical_date: NOW,
-        data_interval: DataInterval { start: NOW, end: NOW },
-        params: serde_json::Map::new(),
-        state: RunState::Queued,
-        queued_at: NOW,
-        started_at: None,
-        ended_at: None,
-        asset_events: Vec::new(),
-        clear_number: 0,
-        backfill: None,
-    };
-    RunSnapshot::new(run, Arc::new(Plan::new(dag).expect("complete")), &[], std::iter::empty())
+    let plan = Plan::new(dag).expect("complete");
+    let interval = DataInterval { start: NOW, end: NOW };
+    let run = DagRun::new(RunKey(uuid::Uuid::nil()), &plan, RunType::Manual, interval, NOW);
+    RunSnapshot::new(run, Arc::new(plan), &[], std::iter::empty())
 }
 
 /// `a, b: a, c: a b` with that many retries each.

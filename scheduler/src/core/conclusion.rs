@@ -8,9 +8,5 @@ use towpath_common::state::{RunState, TaskState};
 pub fn run_outcome(run: &RunSnapshot) -> RunState {
     let leaves = run.plan.deciding().iter().flat_map(|task| run.instances_of(*task));
     let mut states = leaves.map(|index| run.instance(*index).state);
-    if states.any(|state| matches!(state, TaskState::Failed | TaskState::UpstreamFailed)) {
-        RunState::Failed
-    } else {
-        RunState::Success
-    }
+    if states.any(TaskState::is_failed) { RunState::Failed } else { RunState::Success }
 }

@@ -16,24 +16,17 @@ use super::advance::Work;
 pub fn selected(run: &RunSnapshot, selection: &Selection) -> Vec<InstanceIndex> {
     let plan = &run.plan;
     let named = selection.tasks.iter().filter_map(|task| plan.index_of(task.as_str()));
-    let mut tasks: BTreeSet<TaskIndex> =
-        if selection.tasks.is_empty() { (0..).take(plan.len()).collect() } else { named.collect() };
-    let named: Vec<TaskIndex> = tasks.iter().copied().collect();
-    for task in named {
-        if selection.upstream {
-            tasks.extend(plan.above(task));
-        }
-        if selection.downstream {
-            tasks.extend(plan.below(task));
-        }
-    }
+    let tasks: BTreeSet<TaskIndex> = if selection.tasks.is_empty() {
+        (0..).take(plan.len()).collect()
+    } else {
+        plan.around(named, selection.upstream, selection.downstream)
+    };
     let all = tasks.iter().flat_map(|task| run.instances_of(*task)).copied();
     let meant = all.filter(|index| {
         let instance = run.instance(*index);
         let named = selection.tasks.contains(&plan.task(instance.task).id);
         let index = selection.map_index.is_none_or(|wanted| !named || instance.map_index == wanted);
-        let failed = matches!(instance.state, TaskState::Failed | TaskState::UpstreamFailed);
-        index && (failed || !selection.only_failed)
+        index && (instance.state.is_failed() || !selection.only_failed)
     });
     meant.collect()
 }
@@ -43,10 +36,8 @@ impl Work<'_> {
     pub(super) fn clear(&mut self, instances: &[InstanceIndex]) {
         for instance in instances.iter().copied() {
             let old = self.run.instance(instance);
-            let (state, attempt, task) = (old.state, old.attempt, old.task);
-            if state.is_out() {
-                self.decide(Decision::Stop { instance, attempt });
-            }
+            let (state, task) = (old.state, old.task);
+            self.stop(instance);
             if state != TaskState::None {
                 let before = Box::new(self.run.instance(instance).clone());
                 self.decide(Decision::Clear { instance, before });
@@ -58,33 +49,41 @@ impl Work<'_> {
 
     /// They have ended so; what failed with them further down runs again.
     pub(super) fn mark(&mut self, instances: &[InstanceIndex], verdict: Verdict, by: &str) {
-        let state = state_of(verdict);
-        let mut below = BTreeSet::new();
+        let mut tasks = BTreeSet::new();
         for instance in instances.iter().copied() {
-            let old = self.run.instance(instance);
-            let (before, attempt, task) = (old.state, old.attempt, old.task);
-            if before == state {
-                continue;
+            if self.mark_one(instance, state_of(verdict), verdict, by) {
+                tasks.insert(self.run.instance(instance).task);
             }
-            if before.is_out() {
-                self.decide(Decision::Stop { instance, attempt });
-            }
-            let failure = marked(verdict, by);
-            self.decide(Decision::Mark { instance, state, at: self.now, failure });
-            self.open_below(instance);
-            below.extend(self.run.plan.below(task));
         }
+        let below: BTreeSet<TaskIndex> =
+            tasks.into_iter().flat_map(|task| self.run.plan.below(task)).collect();
         let again: Vec<InstanceIndex> = below
             .iter()
             .flat_map(|task| self.run.instances_of(*task))
             .copied()
             .filter(|index| {
-                let state = self.run.instance(*index).state;
-                let failed = matches!(state, TaskState::Failed | TaskState::UpstreamFailed);
-                failed && !instances.contains(index)
+                self.run.instance(*index).state.is_failed() && !instances.contains(index)
             })
             .collect();
         if again.is_empty() { self.reopen_if_unfinished() } else { self.clear(&again) }
+    }
+
+    /// False if it stood so already.
+    fn mark_one(
+        &mut self,
+        instance: InstanceIndex,
+        state: TaskState,
+        verdict: Verdict,
+        by: &str,
+    ) -> bool {
+        if self.run.instance(instance).state == state {
+            return false;
+        }
+        self.stop(instance);
+        let failure = marked(verdict, by);
+        self.decide(Decision::Mark { instance, state, at: self.now, failure });
+        self.open_below(instance);
+        true
     }
 
     /// Airflow's way. Failed: what runs is failed, the rest is skipped, and teardowns still run. Success:
@@ -94,7 +93,7 @@ impl Work<'_> {
         let mut teardown_left = false;
         for instance in all {
             let old = self.run.instance(instance);
-            let (before, attempt, task) = (old.state, old.attempt, old.task);
+            let (before, task) = (old.state, old.task);
             if self.run.plan.is_teardown(task) && !before.is_terminal() {
                 teardown_left = true;
                 self.open.push((task, None));
@@ -110,15 +109,7 @@ impl Work<'_> {
                     _ => TaskState::Skipped,
                 },
             };
-            if before == state {
-                continue;
-            }
-            if before.is_out() {
-                self.decide(Decision::Stop { instance, attempt });
-            }
-            let failure = marked(verdict, by);
-            self.decide(Decision::Mark { instance, state, at: self.now, failure });
-            self.open_below(instance);
+            self.mark_one(instance, state, verdict, by);
         }
         let state = match verdict {
             Verdict::Success => RunState::Success,

@@ -24,23 +24,8 @@ fn task(id: &str, above: &[&str]) -> Task {
 
 fn started(tasks: Vec<Task>) -> RunSnapshot {
     let plan = Plan::new(Dag::new(DagId::new("d").expect("a name"), tasks)).expect("a graph");
-    let run = DagRun {
-        key: RunKey(uuid::Uuid::nil()),
-        dag_id: plan.dag.dag_id.clone(),
-        run_id: "r".to_owned(),
-        run_type: RunType::Manual,
-        version: plan.version.clone(),
-        logical_date: NOW,
-        data_interval: DataInterval { start: NOW, end: NOW },
-        params: serde_json::Map::new(),
-        state: RunState::Queued,
-        queued_at: NOW,
-        started_at: None,
-        ended_at: None,
-        asset_events: Vec::new(),
-        clear_number: 0,
-        backfill: None,
-    };
+    let interval = DataInterval { start: NOW, end: NOW };
+    let run = DagRun::new(RunKey(uuid::Uuid::nil()), &plan, RunType::Manual, interval, NOW);
     let mut run = RunSnapshot::new(run, Arc::new(plan), &[], std::iter::empty());
     step(&mut run, Event::RunStarted);
     run

@@ -12,7 +12,7 @@ use towpath_common::outcome::{Failure, FailureClass, Outcome};
 use towpath_common::plan::Plan;
 use towpath_common::run::{DagRun, DataInterval, RunType};
 use towpath_common::snapshot::RunSnapshot;
-use towpath_common::state::{RunState, TaskState};
+use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 use towpath_scheduler::core::{Rules, Work};
 
@@ -73,7 +73,10 @@ fn recorded_waves(case: &Case) -> Vec<Vec<String>> {
 
 fn run(case: &Case) -> (Value, Vec<Vec<String>>) {
     let plan = Arc::new(Plan::new(dag(case)).expect("a graph"));
-    let mut snapshot = RunSnapshot::new(dag_run(&plan), plan, &[], std::iter::empty());
+    let interval = DataInterval { start: NOW, end: NOW };
+    let key = RunKey(uuid::Uuid::nil());
+    let recorded = DagRun::new(key, &plan, RunType::Manual, interval, NOW);
+    let mut snapshot = RunSnapshot::new(recorded, plan, &[], std::iter::empty());
     let mut waves = Vec::new();
     let mut first = Work::new(&mut snapshot, &RULES, NOW);
     first.take(Event::RunStarted).expect("it starts");
@@ -203,26 +206,6 @@ fn task(recorded: &RecordedTask) -> Task {
         fixture,
         expand,
         ..Task::new(TaskId::new(&recorded.id).expect("a name"))
-    }
-}
-
-fn dag_run(plan: &Plan) -> DagRun {
-    DagRun {
-        key: RunKey(uuid::Uuid::nil()),
-        dag_id: plan.dag.dag_id.clone(),
-        run_id: "recorded".to_owned(),
-        run_type: RunType::Manual,
-        version: plan.version.clone(),
-        logical_date: NOW,
-        data_interval: DataInterval { start: NOW, end: NOW },
-        params: serde_json::Map::new(),
-        state: RunState::Queued,
-        queued_at: NOW,
-        started_at: None,
-        ended_at: None,
-        asset_events: Vec::new(),
-        clear_number: 0,
-        backfill: None,
     }
 }
 

@@ -9,7 +9,7 @@ use towpath_common::outcome::{Outcome, Outputs};
 use towpath_common::plan::Plan;
 use towpath_common::run::{DagRun, DataInterval, RunType};
 use towpath_common::snapshot::RunSnapshot;
-use towpath_common::state::{RunState, TaskState};
+use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 use towpath_scheduler::core::{Rules, advance};
 
@@ -83,23 +83,8 @@ fn walk(run: &mut RunSnapshot) -> usize {
 
 fn snapshot(dag: towpath_common::dag::Dag) -> anyhow::Result<RunSnapshot> {
     let plan = Arc::new(Plan::new(dag)?);
-    let run = DagRun {
-        key: RunKey(uuid::Uuid::nil()),
-        dag_id: plan.dag.dag_id.clone(),
-        run_id: "measured".to_owned(),
-        run_type: RunType::Manual,
-        version: plan.version.clone(),
-        logical_date: NOW,
-        data_interval: DataInterval { start: NOW, end: NOW },
-        params: serde_json::Map::new(),
-        state: RunState::Queued,
-        queued_at: NOW,
-        started_at: None,
-        ended_at: None,
-        asset_events: Vec::new(),
-        clear_number: 0,
-        backfill: None,
-    };
+    let interval = DataInterval { start: NOW, end: NOW };
+    let run = DagRun::new(RunKey(uuid::Uuid::nil()), &plan, RunType::Manual, interval, NOW);
     Ok(RunSnapshot::new(run, plan, &[], std::iter::empty()))
 }
 

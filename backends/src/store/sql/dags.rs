@@ -30,7 +30,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &OUTPUTS,
 ];
 
-static PUT_VERSION: Statement = Statement::new(
+pub static PUT_VERSION: Statement = Statement::new(
     "INSERT INTO dag_version (version, dag_id, body, created_at) VALUES ($1, $2, $3, $4)
      ON CONFLICT (version) DO NOTHING",
 );

@@ -13,6 +13,7 @@ use towpath_common::run::DagRun;
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
+use super::dags::PUT_VERSION;
 use super::rows::{
     asset_event_from, attempt_columns, attempt_from, attempt_to_json, backfill_from, batch,
     from_json, named_by_item, narrow, record_to_json, run_columns, run_from, run_to_json, time,
@@ -38,7 +39,6 @@ pub const STATEMENTS: &[&Statement] = &[
     &CONSUME,
     &CLAIMS,
     &FAILED_IN_A_ROW,
-    &PUT_PARTIAL_VERSION,
     &PUT_BACKFILLS,
     &FORGET_XCOMS,
     &LIVE_BACKFILLS,
@@ -185,11 +185,6 @@ static PAUSED: Statement = Statement::new("UPDATE dag SET paused = $2 WHERE dag.
 
 static FAILED_IN_A_ROW: Statement =
     Statement::new("UPDATE dag SET failed_in_a_row = $2 WHERE dag.dag_id = $1");
-
-static PUT_PARTIAL_VERSION: Statement = Statement::new(
-    "INSERT INTO dag_version (version, dag_id, body, created_at) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (version) DO NOTHING",
-);
 
 static PUT_BACKFILLS: Statement = Statement::new(
     "INSERT INTO backfill (backfill_id, dag_id, state, spec, created_at)
@@ -390,7 +385,7 @@ impl SchedulerStore for SqlStore {
                 body,
                 now.micros().into(),
             ];
-            tx.execute(&PUT_PARTIAL_VERSION, args).await?;
+            tx.execute(&PUT_VERSION, args).await?;
         }
         put_batch(&mut tx, &PUT_BACKFILLS, &commit.backfills, backfill_to_json).await?;
         put_batch(&mut tx, &PUT_ASSET_EVENTS, &commit.asset_events, |event| {
