@@ -17,7 +17,7 @@ use towpath_common::time::Timestamp;
 
 use crate::core::{backfill, people};
 use crate::cycle::{Cycle, Stop};
-use crate::takeover::{load_run, plan, previous};
+use crate::takeover::{load_run, plan, previous, restore};
 use crate::world::{NewEvents, Previous};
 
 /// How many events of an asset a run holds, for its templates.
@@ -242,13 +242,26 @@ impl Cycle<'_> {
         if !self.load_run(run).await? {
             return Ok(());
         }
-        let dag_id = self.world.run(run).map(|run| run.run.dag_id.clone());
-        if let (true, Some(dag_id)) = (latest_version, dag_id)
-            && let Some(latest) = self.deployed(&dag_id).await?
-        {
-            self.world.move_to_version(run, &latest, &mut self.draft);
+        if latest_version {
+            self.move_to_latest(run).await?;
         }
         self.change(run, |instances| Event::Cleared { instances, by }, selection).await
+    }
+
+    /// The run goes on under its Dag's present version, with what its instances have come to.
+    async fn move_to_latest(&mut self, run: RunKey) -> Result<(), Stop> {
+        let dag_id = self.world.run(run).map(|run| run.run.dag_id.clone());
+        let Some(dag_id) = dag_id else { return Ok(()) };
+        let Some(latest) = self.deployed(&dag_id).await? else { return Ok(()) };
+        // It is read anew from the store, as when a leader begins.
+        self.commit().await?;
+        let Some(old) = self.world.take_out(run, &mut self.draft) else { return Ok(()) };
+        let clear_number = old.clear_number + 1;
+        let moved = DagRun { version: latest.version.clone(), clear_number, ..old };
+        let store = self.services.store.as_ref();
+        insist!(self, restore(store, &mut self.world, moved.clone()));
+        self.draft.runs.insert(run);
+        Ok(())
     }
 
     async fn backfill(&mut self, id: BackfillId, spec: BackfillSpec) -> Result<(), Stop> {

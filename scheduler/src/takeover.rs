@@ -74,7 +74,12 @@ pub async fn load_run(
     }
 }
 
-async fn restore(store: &dyn Store, world: &mut World, run: DagRun) -> Result<bool, StoreError> {
+/// Takes the run into memory with what the store has of its instances. False if its version is gone.
+pub async fn restore(
+    store: &dyn Store,
+    world: &mut World,
+    run: DagRun,
+) -> Result<bool, StoreError> {
     let Some(plan) = plan(store, world, &run.version).await? else {
         tracing::error!(run = %run.key, version = %run.version, "its version is gone; the run is left alone");
         return Ok(false);
@@ -105,8 +110,7 @@ pub async fn previous(
         _ => {
             let records = store.instances(found.key).await?;
             let version = store.dag_version(&found.version).await?;
-            let earlier = version.and_then(|dag| Plan::new(dag).ok());
-            let done = earlier.map(|plan| done_of_records(&plan, &records));
+            let done = version.map(|dag| done_of_records(&dag, &records));
             Ok(done.map_or(Previous::None, Previous::Ended))
         }
     }

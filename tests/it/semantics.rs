@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use towpath_common::run::DagRun;
+use towpath_common::id::instance_name;
+use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
 use towpath_tests::cluster::{Addresses, Cluster};
 use towpath_tests::process::Process;
@@ -89,11 +90,10 @@ impl Place {
         let mut records = self.cluster.store.instances(run.key).await?;
         records
             .sort_by(|a, b| (&a.task, a.instance.map_index).cmp(&(&b.task, b.instance.map_index)));
-        let name = |record: &towpath_common::run::InstanceRecord| match record.instance.map_index {
-            -1 => record.task.to_string(),
-            map_index => format!("{}[{map_index}]", record.task),
-        };
-        Ok(records.iter().map(|r| format!("{} {}", name(r), r.instance.state)).collect())
+        let told = records.iter().map(|InstanceRecord { task, instance, .. }| {
+            format!("{} {}", instance_name(task, instance.map_index), instance.state)
+        });
+        Ok(told.collect())
     }
 
     async fn state(&self, run: &DagRun, task: &str) -> anyhow::Result<TaskState> {

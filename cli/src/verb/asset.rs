@@ -2,6 +2,7 @@
 
 use towpath_common::asset::{AssetEvent, AssetSource, check_name};
 use towpath_common::command::Command;
+use towpath_common::id::instance_name;
 
 use super::deploy::{Deployer, somebody};
 use crate::args::{AssetVerb, Connection};
@@ -36,11 +37,8 @@ pub async fn run(connection: &Connection, verb: AssetVerb) -> anyhow::Result<Out
 fn words(source: &AssetSource) -> String {
     match source {
         AssetSource::Person { by } => format!("by {by}"),
-        AssetSource::Task { dag_id, run_id, task_id, map_index, .. } if *map_index < 0 => {
-            format!("{dag_id}/{run_id} {task_id}")
-        }
         AssetSource::Task { dag_id, run_id, task_id, map_index, .. } => {
-            format!("{dag_id}/{run_id} {task_id}[{map_index}]")
+            format!("{dag_id}/{run_id} {}", instance_name(task_id, *map_index))
         }
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::bail;
 use towpath_common::command::Command;
 use towpath_common::event::Verdict;
+use towpath_common::id::instance_name;
 use towpath_common::port::Store;
 use towpath_common::run::DagRun;
 use towpath_common::selection::Selection;
@@ -110,9 +111,7 @@ async fn carry_out(
         let instances = selected(&snapshot, selection);
         for index in &instances {
             let (key, state) = (snapshot.attempt_key(*index), snapshot.instance(*index).state);
-            let map =
-                if key.map_index < 0 { String::new() } else { format!("[{}]", key.map_index) };
-            println!("{} {}{map} {state}", run.run_id, key.task);
+            println!("{} {} {state}", run.run_id, instance_name(&key.task, key.map_index));
         }
         meant += instances.len();
         if dry_run || instances.is_empty() {

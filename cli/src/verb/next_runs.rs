@@ -63,12 +63,7 @@ pub fn coming(
     count: usize,
 ) -> anyhow::Result<Vec<DataInterval>> {
     let timetable = Timetable::new(&dag.schedule).map_err(anyhow::Error::msg)?;
-    let mut last = last;
-    let runs = std::iter::from_fn(|| {
-        last = timetable.next(Bounds::of(dag), last, from);
-        last
-    });
-    Ok(runs.take(count).collect())
+    Ok(timetable.runs(Bounds::of(dag), last, from).take(count).collect())
 }
 
 /// With the name of the zone's time, so that a repeated hour can be told from the first.

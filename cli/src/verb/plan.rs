@@ -6,6 +6,7 @@ use towpath_common::dag::{DEFAULT_POOL, Dag, Task};
 use towpath_common::id::TaskId;
 use towpath_common::port::{DagRecord, Store};
 use towpath_common::time::{Clock, SystemClock};
+use towpath_scheduler::core::timetable::{Bounds, Timetable};
 
 use super::deploy::{Deployer, ReadDag};
 use super::next_runs::{coming, local};
@@ -75,10 +76,10 @@ fn changed(before: &Task, after: &Task) -> String {
 fn tell_schedule(old: Option<&Dag>, new: &Dag, record: Option<&DagRecord>) -> anyhow::Result<()> {
     let now = SystemClock.now();
     let last = record.and_then(|record| record.last_interval);
-    let missed: Vec<_> = coming(new, last, now, CATCHUP_MAX)?
-        .into_iter()
-        .take_while(|interval| interval.end <= now)
-        .collect();
+    let timetable = Timetable::new(&new.schedule).map_err(anyhow::Error::msg)?;
+    let runs = timetable.runs(Bounds::of(new), last, now);
+    let missed: Vec<_> =
+        runs.take(CATCHUP_MAX).take_while(|interval| interval.end <= now).collect();
     if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
         let more = if missed.len() == CATCHUP_MAX { " or more" } else { "" };
         let zone = new.schedule.timezone;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use towpath_common::id::{AttemptKey, Ids, PoolName, RandomIds, RunKey, WorkerName};
+use towpath_common::id::{AttemptKey, Ids, PoolName, RandomIds, RunKey, WorkerName, instance_name};
 use towpath_common::outcome::{Outcome as Ended, Report};
 use towpath_common::params;
 use towpath_common::plan::Plan;
@@ -221,14 +221,10 @@ impl<'a> Stage<'a> {
                 if quiet || self.shown.insert(*index, instance.state) == Some(instance.state) {
                     continue;
                 }
-                let map = match instance.map_index {
-                    -1 => String::new(),
-                    map_index => format!("[{map_index}]"),
-                };
                 let why = instance.failure.as_ref().map(|why| format!(": {why}"));
                 let why = why.filter(|_| instance.state != TaskState::Running).unwrap_or_default();
-                let name = &run.plan.task(task).id;
-                let _ = writeln!(self.text, "{after:>10.1}s {name}{map} {}{why}", instance.state);
+                let name = instance_name(&run.plan.task(task).id, instance.map_index);
+                let _ = writeln!(self.text, "{after:>10.1}s {name} {}{why}", instance.state);
             }
         }
     }

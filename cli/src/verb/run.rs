@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use towpath_common::command::Command;
-use towpath_common::id::{DagId, UNMAPPED};
+use towpath_common::id::{DagId, UNMAPPED, instance_name};
 use towpath_common::port::Store;
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
@@ -102,10 +102,7 @@ async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
         }
         for record in of_task {
             let map_index = record.instance.map_index;
-            let name = match map_index {
-                UNMAPPED => task.id.to_string(),
-                map_index => format!("{}[{map_index}]", task.id),
-            };
+            let name = instance_name(&task.id, map_index);
             let of_instance = |attempt: &&InstanceRecord| {
                 attempt.task == task.id && attempt.instance.map_index == map_index
             };

@@ -35,8 +35,7 @@ pub fn steps(
     refuse(dag, spec, &timetable, now)?;
     let bounds = Bounds { start_date: Some(spec.from), end_date: None, catchup: true };
     let mut steps = Vec::new();
-    let mut last = None;
-    while let Some(interval) = timetable.next(bounds, last, now) {
+    for interval in timetable.runs(bounds, None, now) {
         if interval.start > spec.to || interval.end > now {
             break;
         }
@@ -47,7 +46,6 @@ pub fn steps(
         let action =
             known.map_or(Action::Create, |(run, state)| action(run, state, spec.reprocess));
         steps.push(Step { data_interval: interval, action });
-        last = Some(interval);
     }
     if steps.is_empty() {
         return Err("the schedule has no date in this range that has come yet".to_owned());

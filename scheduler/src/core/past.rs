@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use towpath_common::dag::Past;
+use towpath_common::dag::{Dag, Past};
 use towpath_common::id::TaskId;
 use towpath_common::plan::{Plan, TaskIndex};
 use towpath_common::run::InstanceRecord;
@@ -22,8 +22,8 @@ pub fn done(run: &RunSnapshot) -> Done {
 }
 
 /// The same of a run that is no longer in memory. Instances without a record never began.
-pub fn done_of_records(plan: &Plan, records: &[InstanceRecord]) -> Done {
-    let mut done: Done = plan.dag.tasks.iter().map(|task| (task.id.clone(), false)).collect();
+pub fn done_of_records(dag: &Dag, records: &[InstanceRecord]) -> Done {
+    let mut done: Done = dag.tasks.iter().map(|task| (task.id.clone(), false)).collect();
     let mut seen: Done = BTreeMap::new();
     for record in records {
         let good = seen.entry(record.task.clone()).or_insert(true);

@@ -91,6 +91,17 @@ impl Timetable {
         None
     }
 
+    /// The data intervals of the runs that follow `last`, one after another, all seen from one instant.
+    pub fn runs(
+        &self,
+        bounds: Bounds,
+        last: Option<DataInterval>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = DataInterval> {
+        let after = move |last| self.next(bounds, last, now);
+        std::iter::successors(after(last), move |run| after(Some(*run)))
+    }
+
     /// Whether runs follow the end of the one before and not the clock.
     pub fn is_continuous(&self) -> bool {
         matches!(self.times, Times::Continuous)

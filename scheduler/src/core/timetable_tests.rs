@@ -31,11 +31,7 @@ const BOUNDS: Bounds = Bounds { start_date: None, end_date: None, catchup: true 
 
 /// The ends of the runs that follow one another, all seen at one instant.
 fn fires(table: &Timetable, bounds: Bounds, now: &str, count: usize) -> Vec<Timestamp> {
-    let mut last = None;
-    let runs = std::iter::from_fn(|| {
-        last = table.next(bounds, last, at(now));
-        last
-    });
+    let runs = table.runs(bounds, None, at(now));
     runs.take(count).map(|interval| interval.end).collect()
 }
 

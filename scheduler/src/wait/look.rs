@@ -148,9 +148,8 @@ impl Looker {
     ) -> Result<Option<(bool, String)>, towpath_common::port::StoreError> {
         let store = &self.services.store;
         let Some(dag) = store.dag_version(&run.version).await? else { return Ok(None) };
-        let Ok(plan) = towpath_common::plan::Plan::new(dag) else { return Ok(None) };
         let records = store.instances(run.key).await?;
-        let Some(done) = done_of_records(&plan, &records).get(task_id).copied() else {
+        let Some(done) = done_of_records(&dag, &records).get(task_id).copied() else {
             return Ok(None);
         };
         let states = records.iter().filter(|record| record.task == *task_id);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_common::asset::{AssetCondition, AssetEvent, AssetName, AssetOffset, AssetSource};
+use towpath_common::dag::Dag;
 use towpath_common::id::DagId;
 use towpath_common::time::Timestamp;
 
@@ -40,15 +41,22 @@ impl World {
         self.assets.offsets = offsets.collect();
     }
 
-    /// The Dag's condition has come, changed or gone.
-    pub(super) fn note_consumer(&mut self, dag_id: &DagId) {
-        for dags in self.assets.consumers.values_mut() {
-            dags.remove(dag_id);
+    /// The Dag's condition has gone.
+    pub(super) fn forget_consumer(&mut self, dag_id: &DagId, dag: &Dag) {
+        let condition = dag.schedule.assets.iter();
+        for asset in condition.flat_map(AssetCondition::assets) {
+            if let Some(dags) = self.assets.consumers.get_mut(asset) {
+                dags.remove(dag_id);
+            }
         }
+    }
+
+    /// The Dag's condition has come.
+    pub(super) fn note_consumer(&mut self, dag_id: &DagId) {
         for asset in self.assets_of(dag_id) {
             self.assets.consumers.entry(asset).or_default().insert(dag_id.clone());
         }
-        self.assets.stirred.insert(dag_id.clone());
+        self.stir_consumer(dag_id);
     }
 
     fn condition(&self, dag_id: &DagId) -> Option<&AssetCondition> {

@@ -31,8 +31,10 @@ impl World {
     /// A Dag was deployed, or its record has changed.
     pub fn put_dag(&mut self, record: DagRecord, plan: Arc<Plan>, now: Timestamp) {
         let dag_id = record.dag_id.clone();
-        if let Some(old) = self.dags.remove(&dag_id) {
-            self.forget_fire(&dag_id, &old);
+        let old = self.dags.remove(&dag_id);
+        if let Some(old) = &old {
+            self.forget_fire(&dag_id, old);
+            self.forget_consumer(&dag_id, &old.plan.dag);
         }
         // It was checked when it was deployed; a newer program may have known more.
         let timetable = Timetable::new(&plan.dag.schedule)
@@ -42,7 +44,9 @@ impl World {
         self.dags.insert(dag_id.clone(), dag);
         self.plan_fire(&dag_id, now);
         self.note_consumer(&dag_id);
-        self.forget_unused_plans();
+        if let Some(old) = old {
+            self.forget_plan(old.plan);
+        }
     }
 
     /// Sets the timer for the next scheduled run, unless the Dag is paused or has as many live runs as
@@ -70,9 +74,13 @@ impl World {
         }
     }
 
-    /// A plan is kept while a Dag or a run uses it.
-    pub(super) fn forget_unused_plans(&mut self) {
-        self.plans.retain(|_, plan| Arc::strong_count(plan) > 1);
+    /// A plan is kept while a Dag or a run uses it; this one was given up by one of them.
+    pub(super) fn forget_plan(&mut self, plan: Arc<Plan>) {
+        let version = plan.version.clone();
+        drop(plan);
+        if self.plans.get(&version).is_some_and(|plan| Arc::strong_count(plan) == 1) {
+            self.plans.remove(&version);
+        }
     }
 
     pub fn pause(&mut self, dag_id: &DagId, paused: bool, now: Timestamp, draft: &mut Draft) {

@@ -200,7 +200,7 @@ impl World {
     }
 
     /// The instance waits for nothing and nobody holds an attempt of it.
-    fn withdraw(&mut self, key: RunKey, instance: InstanceIndex, draft: &mut Draft) {
+    pub(super) fn withdraw(&mut self, key: RunKey, instance: InstanceIndex, draft: &mut Draft) {
         if let Some(run) = self.runs.get(&key) {
             let task = run.plan.task(run.instance(instance).task);
             if matches!(task.builtin, Some(Builtin::Wait(_))) {

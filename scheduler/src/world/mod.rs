@@ -49,6 +49,15 @@ pub enum Timer {
     RunTimeout(RunKey),
 }
 
+impl Timer {
+    fn run(&self) -> Option<RunKey> {
+        match self {
+            Self::Fire(_) => None,
+            Self::Retry(run, _) | Self::QueueTimeout(run, ..) | Self::RunTimeout(run) => Some(*run),
+        }
+    }
+}
+
 pub struct World {
     rules: Rules,
     dags: BTreeMap<DagId, DeployedDag>,

@@ -144,19 +144,16 @@ impl World {
         }
     }
 
-    /// The run goes on under another version, with what its instances have come to.
-    pub fn move_to_version(&mut self, key: RunKey, plan: &Arc<Plan>, draft: &mut Draft) {
-        let Some(old) = self.runs.remove(&key) else { return };
-        self.lots.leave(&old.run);
-        let all = 0..u32::try_from(old.instances.len()).expect("counted in u32");
-        let records: Vec<_> = all.map(|index| old.record(index)).collect();
-        let clear_number = old.run.clear_number + 1;
-        let run = DagRun { version: plan.version.clone(), clear_number, ..old.run };
-        self.restore(
-            RunSnapshot::new(run, Arc::clone(plan), &records, std::iter::empty()),
-            &Previous::None,
-        );
-        draft.runs.insert(key);
+    /// The run leaves memory with all that was held for it, to come back as something else. What was
+    /// decided of it must be in the store.
+    pub fn take_out(&mut self, key: RunKey, draft: &mut Draft) -> Option<DagRun> {
+        let instances = (0..).take(self.runs.get(&key)?.instances.len());
+        instances.for_each(|instance| self.withdraw(key, instance, draft));
+        self.timers.retain(|(_, timer)| timer.run() != Some(key));
+        let RunSnapshot { run, plan, .. } = self.runs.remove(&key)?;
+        self.lots.leave(&run);
+        self.forget_plan(plan);
+        Some(run)
     }
 
     /// The run becomes part of a backfill and waits for its turn there.
@@ -211,8 +208,9 @@ impl World {
     /// These runs have ended and the store knows it.
     pub fn forget_runs(&mut self, runs: &[RunKey]) {
         for run in runs {
-            self.runs.remove(run);
+            if let Some(run) = self.runs.remove(run) {
+                self.forget_plan(run.plan);
+            }
         }
-        self.forget_unused_plans();
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use towpath_common::dag::{Combine, Dag, Expand, Fixture, Flow, MapSource, Task, TriggerRule};
 use towpath_common::event::{Event, InstanceIndex};
-use towpath_common::id::{DagId, RunKey, TaskId, WorkerName};
+use towpath_common::id::{DagId, RunKey, TaskId, WorkerName, instance_name};
 use towpath_common::outcome::{Failure, FailureClass, Outcome};
 use towpath_common::plan::Plan;
 use towpath_common::run::{DagRun, DataInterval, RunType};
@@ -122,11 +122,7 @@ fn ready(run: &RunSnapshot) -> Vec<InstanceIndex> {
 
 fn name(run: &RunSnapshot, index: InstanceIndex) -> String {
     let instance = run.instance(index);
-    let task = &run.plan.task(instance.task).id;
-    match instance.map_index {
-        -1 => task.to_string(),
-        map_index => format!("{task}[{map_index}]"),
-    }
+    instance_name(&run.plan.task(instance.task).id, instance.map_index)
 }
 
 fn run_instance(case: &Case, run: &mut RunSnapshot, instance: InstanceIndex) {

@@ -93,6 +93,34 @@ async fn a_run_is_run_again_on_the_latest_version() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The new version renumbers the tasks; the elements of the list are those that were found before.
+#[tokio::test]
+async fn a_mapped_task_is_run_again_on_the_latest_version() -> anyhow::Result<()> {
+    const MAPPED: &str = "dag: mapped
+tasks:
+  list: {command: [sh, -c, 'echo ''{\"files\": [1, 2, 3]}'' >> $TOWPATH_OUTPUT']}
+  load:
+    depends_on: [list]
+    expand: {over: {n: {output: list.files}}}
+    command: [sh, -c, '[ {{ map.n }} = 1 ] || [ -e GATE ]']
+";
+    let place = Place::embedded().await?;
+    let gate = place.cluster.dir().join("gate");
+    let text = MAPPED.replace("GATE", &gate.display().to_string());
+    place.apply("mapped", &text)?;
+    let run = place.run("mapped", "r", &[]).await?;
+    let states = ["list success", "load[0] success", "load[1] failed", "load[2] failed"];
+    assert_eq!(place.states(&run).await?, states);
+    std::fs::write(&gate, "")?;
+    place.apply("mapped", &format!("{text}  archive: {{command: [\"true\"]}}\n"))?;
+    place.cluster.run(&["run", "clear", "mapped/r", "--only-failed", "--latest"])?;
+    let run = succeeded(&place, "r").await?;
+    let states = ["archive success", "list success"].into_iter().map(str::to_owned);
+    let states: Vec<String> = states.chain((0..3).map(|n| format!("load[{n}] success"))).collect();
+    assert_eq!(place.states(&run).await?, states);
+    Ok(())
+}
+
 const DAILY: &str = "dag: daily
 schedule: {cron: '0 0 * * *'}
 start_date: 2026-01-01
