@@ -128,6 +128,30 @@ CREATE TABLE xcom (
     PRIMARY KEY (run_key, task_id, map_index, xcom_key)
 );
 
+-- Variables and connections. Only who holds the key reads what is sealed.
+CREATE TABLE vault_entry (
+    kind TEXT NOT NULL CHECK (kind IN ('variable', 'connection')),
+    name TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    secret BIGINT NOT NULL CHECK (secret IN (0, 1)),
+    description TEXT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (kind, name)
+);
+
+CREATE TABLE notification (
+    notification_key TEXT NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'undeliverable')),
+    -- When it is tried next, or was settled.
+    at BIGINT NOT NULL,
+    tries BIGINT NOT NULL,
+    error TEXT,
+    created_at BIGINT NOT NULL
+);
+
+CREATE INDEX notification_waiting ON notification (at) WHERE state = 'waiting';
+
 CREATE TABLE inbox (
     id TEXT NOT NULL PRIMARY KEY,
     body TEXT NOT NULL,

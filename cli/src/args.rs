@@ -1,6 +1,8 @@
 //! The command line. What can be set here can be set in the environment under the name that the help
 //! shows.
 
+mod vault;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use towpath_common::backfill::{BackfillId, MAX_ACTIVE_RUNS, Reprocess};
 use towpath_common::event::Verdict;
 use towpath_common::id::{DagId, PoolName, QueueName, TaskId, WorkerName};
+
+pub use vault::{ConnectionVerb, EncryptionKeyVerb, NotificationVerb, VariableVerb};
 
 /// A workflow orchestrator: DAGs of tasks, each in a container, on a schedule.
 #[derive(Debug, Parser)]
@@ -45,6 +49,11 @@ pub struct Connection {
     /// redis://…; without it verbs are noticed about a second later.
     #[arg(long, global = true, env = "TOWPATH_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// What seals variables and connections: keys of `towpath encryption-key generate`, by commas; the first
+    /// seals, all open [default: a file in the home folder].
+    #[arg(long, global = true, env = "TOWPATH_ENCRYPTION_KEYS", hide_env_values = true)]
+    pub encryption_keys: Option<String>,
 
     /// Where the embedded database, logs and spooled reports are.
     #[arg(long, global = true, env = "TOWPATH_HOME", default_value = ".towpath")]
@@ -95,6 +104,18 @@ pub enum Command {
     /// Shared capacity, in slots.
     #[command(subcommand)]
     Pool(PoolVerb),
+    /// Values that templates ask for as `var.value.NAME`, kept sealed.
+    #[command(subcommand)]
+    Variable(VariableVerb),
+    /// Where things outside are and how to log in there: `conn.NAME`, kept sealed.
+    #[command(subcommand)]
+    Connection(ConnectionVerb),
+    /// What variables and connections are sealed with.
+    #[command(subcommand)]
+    EncryptionKey(EncryptionKeyVerb),
+    /// Who was told what, and who is still to be.
+    #[command(subcommand)]
+    Notification(NotificationVerb),
     /// Data that tasks make and Dags wait for.
     #[command(subcommand)]
     Asset(AssetVerb),

@@ -12,11 +12,13 @@ use towpath_backends::store::SqlStore;
 use towpath_common::id::{RandomIds, WorkerName};
 use towpath_common::port::{Bus, Queue, Store};
 use towpath_common::time::SystemClock;
+use towpath_rendering::Keyring;
 use towpath_scheduler::SchedulerConfig;
 use towpath_worker::WorkerConfig;
 use towpath_worker::executor::ProcessExecutor;
 
-use crate::role::worker::{absolute, variables};
+use crate::keys::rendering;
+use crate::role::worker::absolute;
 use crate::settings::{WAIT_VERB, outwait};
 
 pub struct Engine {
@@ -31,17 +33,19 @@ pub struct EngineConfig {
     pub home: PathBuf,
     pub log_dir: PathBuf,
     pub database_url: String,
+    pub keyring: Keyring,
     pub concurrency: u16,
 }
 
 impl Engine {
     pub async fn start(config: EngineConfig) -> anyhow::Result<Self> {
-        let EngineConfig { home, log_dir, database_url, concurrency } = config;
+        let EngineConfig { home, log_dir, database_url, keyring, concurrency } = config;
         let home = absolute(&home)?;
         let store = SqlStore::open(&database_url, 1)?;
         // A verb may be looking into the same file at this moment.
         outwait("the database in the home folder", WAIT_VERB, || store.check()).await?;
         let store: Arc<dyn Store> = Arc::new(store);
+        let rendering = rendering(&store, keyring);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
         let (stop, stopped) = watch::channel(false);
@@ -52,7 +56,7 @@ impl Engine {
                 bus: bus.clone(),
                 clock: Arc::new(SystemClock),
                 ids: Arc::new(RandomIds),
-                variables: Arc::new(variables()),
+                rendering: rendering.clone(),
             },
             // One process at a time owns an embedded home; its name is what it takes over by.
             SchedulerConfig::new("standalone"),
@@ -63,6 +67,7 @@ impl Engine {
                 store: store.clone(),
                 queue,
                 bus: bus.clone(),
+                rendering,
                 executor: Arc::new(ProcessExecutor::new(home.join("scratch"))),
                 clock: Arc::new(SystemClock),
             },
@@ -105,7 +110,6 @@ fn worker_config(home: &Path, log_dir: PathBuf, concurrency: u16) -> anyhow::Res
         concurrency,
         // Its tasks end with it anyway.
         drain: std::time::Duration::from_secs(1),
-        variables: Arc::new(variables()),
         ..WorkerConfig::new(name, log_dir, home.join("spool"))
     })
 }

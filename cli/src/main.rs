@@ -4,6 +4,7 @@
 
 mod args;
 mod embedded;
+mod keys;
 mod outcome;
 mod progress;
 mod role;
@@ -44,6 +45,10 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Task(verb) => verb::task::run(&connection, verb).await,
         Command::Backfill(verb) => verb::backfill::run(&connection, verb).await,
         Command::Asset(verb) => verb::asset::run(&connection, verb).await,
+        Command::Variable(verb) => verb::vault::variables(&connection, verb).await,
+        Command::Connection(verb) => verb::vault::connections(&connection, verb).await,
+        Command::EncryptionKey(verb) => verb::vault::keys(&connection, verb).await,
+        Command::Notification(verb) => verb::notification::run(&connection, verb).await,
         Command::Pool(verb) => verb::pool::run(&connection, verb).await,
         Command::Health(options) => verb::health::run(&connection, options).await,
     }

@@ -116,6 +116,10 @@ name!(
     PoolName
 );
 name!(
+    /// The name of a variable or a connection.
+    EntryName
+);
+name!(
     /// A worker, by the name it keeps across restarts.
     WorkerName
 );

@@ -11,12 +11,14 @@
 pub mod asset;
 pub mod backfill;
 pub mod command;
+pub mod connection;
 pub mod cron;
 pub mod dag;
 pub mod decision;
 pub mod event;
 pub mod id;
 pub mod message;
+pub mod notification;
 pub mod outcome;
 pub mod params;
 pub mod plan;
@@ -27,6 +29,7 @@ pub mod snapshot;
 pub mod state;
 pub mod template;
 pub mod time;
+pub mod vault;
 pub mod view;
 mod words;
 

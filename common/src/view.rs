@@ -14,6 +14,14 @@ use crate::run::DagRun;
 /// The outputs of other tasks, by task.
 pub type Seen = BTreeMap<TaskId, Outputs>;
 
+/// The elements that a mapped instance has, by name.
+pub type Elements = BTreeMap<String, Value>;
+
+/// Whether the list that the task is expanded over is an output of another.
+pub fn is_expanded_over_outputs(task: &Task) -> bool {
+    task.expand.iter().any(|expand| expand.tasks().next().is_some())
+}
+
 /// The tasks whose outputs a task can see.
 pub fn sources(plan: &Plan, task: &Task) -> Vec<TaskId> {
     let Some(own) = plan.index_of(task.id.as_str()) else { return Vec::new() };
@@ -59,7 +67,7 @@ pub fn elements(
     task: &Task,
     map_index: i32,
     seen: &Seen,
-) -> Result<Option<BTreeMap<String, Value>>, NotExpandable> {
+) -> Result<Option<Elements>, NotExpandable> {
     let (Some(expand), Ok(place)) = (&task.expand, u64::try_from(map_index)) else {
         return Ok(None);
     };

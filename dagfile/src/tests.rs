@@ -92,9 +92,12 @@ fn each_mistake_is_told_with_its_place_and_what_would_be_right() {
     check("tasks: {a: {command: [x]}}\n", "x.yaml:1:1: the key \"dag\" is missing");
     check(
         "dag: d\ntasks: {a: {command: [x, '{{ dz }}']}}\n",
-        "x.yaml:2:26: the variable \"dz\" is undefined; there are params, outputs, var, ds, ds_nodash, ts, \
-         ts_nodash, ts_nodash_with_tz, logical_date, data_interval_start, data_interval_end, run_id, dag_run, \
-         dag, task, ti, task_instance, task_instance_key_str, triggering_asset_events",
+        "x.yaml:2:26: the variable \"dz\" is undefined; there are params, outputs, var, conn, macros, ds, \
+         ds_nodash, ts, ts_nodash, ts_nodash_with_tz, logical_date, data_interval_start, data_interval_end, \
+         run_id, dag_run, dag, task, ti, task_instance, task_instance_key_str, triggering_asset_events, \
+         start_date, inlets, outlets, test_mode, map_index_template, exception, \
+         prev_data_interval_start_success, prev_data_interval_end_success, prev_start_date_success, \
+         prev_end_date_success",
     );
 }
 

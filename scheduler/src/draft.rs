@@ -8,6 +8,7 @@ use towpath_common::dag::Dag;
 use towpath_common::event::InstanceIndex;
 use towpath_common::id::{AttemptKey, DagId, RunKey, TaskId};
 use towpath_common::message::Dispatch;
+use towpath_common::notification::Notification;
 use towpath_common::port::{Commit, XCom};
 use towpath_common::run::{DagRun, DataInterval, InstanceRecord};
 
@@ -25,6 +26,7 @@ pub struct Draft {
     pub failed_in_a_row: Vec<(DagId, u32)>,
     pub partial_versions: Vec<Dag>,
     pub backfills: BTreeSet<BackfillId>,
+    pub notifications: Vec<Notification>,
     pub asset_events: Vec<AssetEvent>,
     pub asset_offsets: Vec<AssetOffset>,
     /// Instances whose outputs are no longer theirs.
@@ -70,6 +72,7 @@ impl Draft {
                 .into_iter()
                 .filter_map(backfill)
                 .collect(),
+            notifications: std::mem::take(&mut self.notifications),
             asset_events: std::mem::take(&mut self.asset_events),
             asset_offsets: std::mem::take(&mut self.asset_offsets),
             cleared: std::mem::take(&mut self.cleared),

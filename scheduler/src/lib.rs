@@ -28,8 +28,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use towpath_common::id::Ids;
 use towpath_common::port::{Bus, Queue, Store};
-use towpath_common::template::Variables;
 use towpath_common::time::Clock;
+use towpath_rendering::Rendering;
 
 /// How a scheduler behaves. The defaults are what production runs with.
 #[derive(Debug, Clone)]
@@ -72,8 +72,8 @@ pub struct Services {
     pub bus: Arc<dyn Bus>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
-    /// The values of `var.value`, for what waits.
-    pub variables: Arc<Variables>,
+    /// For what waits, and for who is told.
+    pub rendering: Rendering,
 }
 
 /// Something that ends the scheduler. Outages do not: they are waited out.

@@ -3,6 +3,7 @@
 
 mod examples;
 mod recorded;
+mod secrets;
 mod verbs;
 mod waits;
 
@@ -45,8 +46,12 @@ impl Place {
             database_url: fresh_database(&service("POSTGRES")).await?,
             rabbitmq_url: service("RABBITMQ"),
             redis_url: service("REDIS"),
-        })
-        .await?;
+        });
+        Self::with_roles(cluster.await?, name)
+    }
+
+    /// A scheduler and a worker with a lane of its own.
+    fn with_roles(cluster: Cluster, name: &str) -> anyhow::Result<Self> {
         let lane = format!("{name}{}", std::process::id());
         let scheduler = cluster.scheduler()?;
         let worker = cluster.worker("w", &["--queues", &lane, "--executor", "process"])?;

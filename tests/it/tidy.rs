@@ -49,10 +49,11 @@ fn the_arrows_point_one_way() {
     };
     check("common", &[]);
     check("dagfile", &["common"]);
-    check("scheduler", &["common"]);
-    check("worker", &["common"]);
+    check("rendering", &["common"]);
+    check("scheduler", &["common", "rendering"]);
+    check("worker", &["common", "rendering"]);
     check("backends", &["common"]);
-    check("cli", &["common", "dagfile", "scheduler", "worker", "backends"]);
+    check("cli", &["common", "dagfile", "rendering", "scheduler", "worker", "backends"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use towpath_backends::bus::RedisBus;
 use towpath_backends::store::SqlStore;
 use towpath_common::port::{Bus, Store};
 use towpath_common::run::DagRun;
+use towpath_rendering::Keyring;
 
 use crate::process::{Process, eventually};
 
@@ -34,6 +35,8 @@ pub struct Addresses {
 pub struct Cluster {
     pub addresses: Addresses,
     pub store: Arc<dyn Store>,
+    /// What its variables and connections are sealed with.
+    pub key: String,
     dir: tempfile::TempDir,
 }
 
@@ -42,7 +45,7 @@ impl Cluster {
         let store = SqlStore::open(&addresses.database_url, 2)?;
         store.migrate().await?;
         let dir = tempfile::Builder::new().prefix("towpath-cluster-").tempdir()?;
-        Ok(Self { addresses, store: Arc::new(store), dir })
+        Ok(Self { addresses, store: Arc::new(store), key: Keyring::generate(), dir })
     }
 
     /// One process with a database file and nothing else; its schedulers and workers are
@@ -54,7 +57,7 @@ impl Cluster {
         store.migrate().await?;
         let addresses =
             Addresses { database_url, rabbitmq_url: String::new(), redis_url: String::new() };
-        Ok(Self { addresses, store: Arc::new(store), dir })
+        Ok(Self { addresses, store: Arc::new(store), key: Keyring::generate(), dir })
     }
 
     pub fn standalone(&self) -> anyhow::Result<Process> {
@@ -75,6 +78,7 @@ impl Cluster {
         command
             .args(args)
             .env("TOWPATH_DATABASE_URL", &self.addresses.database_url)
+            .env("TOWPATH_ENCRYPTION_KEYS", &self.key)
             .env("TOWPATH_HOME", self.dir.path())
             .current_dir(self.dir.path());
         let services = [

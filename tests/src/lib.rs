@@ -6,3 +6,4 @@ pub mod cluster;
 pub mod docker;
 pub mod process;
 pub mod service;
+pub mod tap;

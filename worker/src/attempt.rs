@@ -1,5 +1,6 @@
 //! One attempt, from its claim to its report: prepare, launch, watch, report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,8 +10,9 @@ use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Report};
 use towpath_common::port::StoreError;
 use towpath_common::time::Timestamp;
+use towpath_rendering::{Masker, RenderError};
 
-use crate::context::{RunContext, SpecError};
+use crate::context::RunContext;
 use crate::desk::{Desk, StopReason};
 use crate::executor::{AttemptSpec, Ended, Execution};
 use crate::log::{AttemptLog, log_path};
@@ -21,6 +23,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The output by which a task says that there was nothing to do.
 const SKIP: &str = "skip";
+
+/// Outputs are kept where everybody can read them.
+const REVEALING: &str = "its outputs hold a secret that it was given; pass on the name of the \
+    connection or the variable, and let the next task ask for it itself";
 
 /// How an attempt comes to this worker, with the time of its claim.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +58,8 @@ enum End {
 type Stopped = watch::Receiver<Option<StopReason>>;
 
 pub async fn run(desk: &Desk, attempt: &AttemptKey, beginning: Beginning, stopped: Stopped) {
-    let mut course = Course { desk, attempt, beginning, stopped, execution: None };
+    let mut course =
+        Course { desk, attempt, beginning, stopped, execution: None, masker: Arc::default() };
     let outcome = match course.run().await {
         End::Report(outcome) => outcome,
         End::Gone => {
@@ -83,6 +90,8 @@ struct Course<'a> {
     beginning: Beginning,
     stopped: Stopped,
     execution: Option<Box<dyn Execution>>,
+    /// Knows what the attempt was given in confidence.
+    masker: Arc<Masker>,
 }
 
 impl Course<'_> {
@@ -99,7 +108,7 @@ impl Course<'_> {
         let log = AttemptLog::new(path);
         let begun = match self.beginning {
             Beginning::Launch { .. } => self.launch(&context, task, &log).await,
-            Beginning::Attach { .. } => self.attach(&log).await,
+            Beginning::Attach { .. } => self.attach(&context, task, &log).await,
         };
         let end = match begun {
             Ok(()) => self.watch(task).await,
@@ -108,6 +117,7 @@ impl Course<'_> {
         match end {
             End::Report(Outcome::Failed(mut failure)) => {
                 failure.log_matches = log.matches(&task.retry.rules).await;
+                failure.message = self.masker.text(&failure.message);
                 log.note(self.desk.services.clock.now(), &format!("failed: {failure}")).await;
                 fail(failure)
             }
@@ -116,7 +126,7 @@ impl Course<'_> {
     }
 
     /// Waits out an absent store: the attempt is claimed and nobody else would run it.
-    async fn context(&self) -> Result<std::sync::Arc<RunContext>, StoreError> {
+    async fn context(&self) -> Result<Arc<RunContext>, StoreError> {
         let store = self.desk.services.store.as_ref();
         loop {
             match self.desk.contexts.of(store, self.attempt.run).await {
@@ -126,17 +136,18 @@ impl Course<'_> {
         }
     }
 
-    async fn spec(&self, context: &RunContext, task: &Task) -> Result<AttemptSpec, Failure> {
-        let store = self.desk.services.store.as_ref();
+    async fn spec(&mut self, context: &RunContext, task: &Task) -> Result<AttemptSpec, Failure> {
         loop {
-            let spec = context.spec(store, task, self.attempt, &self.desk.config.variables).await;
-            match spec {
-                Ok(spec) => return Ok(spec),
-                Err(SpecError::Failed(failure)) => return Err(failure),
-                Err(SpecError::Store(StoreError::Unavailable(_))) => {
+            match context.spec(&self.desk.services.rendering, task, self.attempt).await {
+                Ok((spec, masker)) => {
+                    self.masker = masker;
+                    return Ok(spec);
+                }
+                Err(RenderError::Failed(failure)) => return Err(failure),
+                Err(RenderError::Store(StoreError::Unavailable(_))) => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Err(SpecError::Store(error)) => {
+                Err(RenderError::Store(error)) => {
                     return Err(Failure::new(FailureClass::Launch, error.to_string()));
                 }
             }
@@ -153,7 +164,7 @@ impl Course<'_> {
         let executor = self.desk.services.executor.clone();
         let launching = async {
             executor.prepare(&spec.container).await?;
-            executor.launch(&spec, log.clone()).await
+            executor.launch(&spec, log.masked(&self.masker)).await
         };
         let timed_out = self.timed_out(task.execution_timeout);
         let launched = tokio::select! {
@@ -166,8 +177,16 @@ impl Course<'_> {
         Ok(())
     }
 
-    async fn attach(&mut self, log: &AttemptLog) -> Result<(), End> {
+    async fn attach(
+        &mut self,
+        context: &RunContext,
+        task: &Task,
+        log: &AttemptLog,
+    ) -> Result<(), End> {
+        // What it was given is needed again, to keep it out of the log.
+        self.spec(context, task).await.map_err(fail)?;
         let executor = self.desk.services.executor.clone();
+        let log = log.masked(&self.masker);
         loop {
             let attached = tokio::select! {
                 biased;
@@ -211,6 +230,9 @@ impl Course<'_> {
         };
         match ended {
             Ok(Ended::Exited { code: 0, .. }) => match execution.output(OUTPUT_MAX).await {
+                Ok(bytes) if self.masker.finds(&String::from_utf8_lossy(&bytes)) => {
+                    failed(FailureClass::Output, REVEALING)
+                }
                 Ok(bytes) => match parse(&bytes) {
                     Ok(outputs) if outputs.get(SKIP) == Some(&Value::Bool(true)) => {
                         End::Report(Outcome::Skipped)

@@ -1,20 +1,17 @@
 //! What an attempt is about: its run, its task, the outputs above it. What never changes is read once
 //! and shared by all attempts of the run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use serde_json::Value;
 use tokio::sync::OnceCell;
 use towpath_common::dag::Task;
-use towpath_common::id::{AttemptKey, RunKey, TaskId, UNMAPPED, VersionId};
-use towpath_common::outcome::{Failure, FailureClass};
+use towpath_common::id::{AttemptKey, RunKey, TaskId, VersionId};
 use towpath_common::plan::Plan;
 use towpath_common::port::{Store, StoreError};
 use towpath_common::run::DagRun;
-use towpath_common::template::{Facts, Renderer, Variables, is_template, wants_outputs};
-use towpath_common::view::{self, Seen};
+use towpath_rendering::{Masker, RenderError, Rendered, Rendering, Subject};
 
 use crate::executor::AttemptSpec;
 
@@ -92,14 +89,13 @@ impl RunContext {
         self.plan.index_of(task.as_str()).map(|index| self.plan.task(index))
     }
 
-    /// The command, the environment and the working directory, rendered.
+    /// The command, the environment and the working directory, rendered, and what nobody may see of it.
     pub async fn spec(
         &self,
-        store: &dyn Store,
+        rendering: &Rendering,
         task: &Task,
         attempt: &AttemptKey,
-        variables: &Arc<Variables>,
-    ) -> Result<AttemptSpec, SpecError> {
+    ) -> Result<(AttemptSpec, Arc<Masker>), RenderError> {
         let mut spec = AttemptSpec {
             attempt: attempt.clone(),
             command: task.command.clone(),
@@ -110,29 +106,12 @@ impl RunContext {
         let mut templates: Vec<&mut String> = spec.command.iter_mut().collect();
         templates.extend(spec.environment.values_mut());
         templates.extend(spec.container.working_dir.as_mut());
-        templates.retain(|text| is_template(text));
-        if !templates.is_empty() {
-            let mut outputs = Seen::new();
-            if wants_outputs(templates.iter().map(|text| text.as_str())) {
-                outputs = self.outputs_above(store, task, attempt.map_index).await?;
-            }
-            let map = self.elements(store, task, attempt.map_index).await?;
-            let renderer = Renderer::new(&Facts {
-                dag: &self.plan.dag,
-                run: &self.run,
-                attempt,
-                outputs: &outputs,
-                variables,
-                map: map.as_ref(),
-            });
-            for text in templates {
-                *text = renderer.render(text).map_err(|error| {
-                    SpecError::Failed(Failure::new(FailureClass::Template, error))
-                })?;
-            }
-        }
+        let subject = Subject { plan: &self.plan, run: &self.run, attempt, exception: None };
+        let texts = templates.iter().map(|text| text.as_str().to_owned()).collect();
+        let Rendered { texts, masker } = rendering.render(subject, texts).await?;
+        templates.into_iter().zip(texts).for_each(|(place, text)| *place = text);
         spec.environment.extend(self.facts(attempt));
-        Ok(spec)
+        Ok((spec, masker))
     }
 
     /// What every task finds in its environment.
@@ -146,48 +125,5 @@ impl RunContext {
             ("TOWPATH_LOGICAL_DATE", self.run.logical_date.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-    }
-
-    async fn outputs_above(
-        &self,
-        store: &dyn Store,
-        task: &Task,
-        map_index: i32,
-    ) -> Result<Seen, StoreError> {
-        let xcoms = store.outputs(self.run.key, &view::sources(&self.plan, task)).await?;
-        Ok(view::outputs(&self.plan, task, map_index, xcoms))
-    }
-
-    /// The elements that a mapped instance has, by name.
-    async fn elements(
-        &self,
-        store: &dyn Store,
-        task: &Task,
-        map_index: i32,
-    ) -> Result<Option<BTreeMap<String, Value>>, SpecError> {
-        let reads_outputs = task.expand.iter().any(|expand| expand.tasks().next().is_some());
-        // Its own sources are lists to it, also in a group.
-        let seen = match reads_outputs {
-            true => self.outputs_above(store, task, UNMAPPED).await?,
-            false => Seen::new(),
-        };
-        view::elements(&self.run, task, map_index, &seen).map_err(|why| failed(&why.to_string()))
-    }
-}
-
-fn failed(why: &str) -> SpecError {
-    SpecError::Failed(Failure::new(FailureClass::Expand, why))
-}
-
-/// Why there is no spec: the attempt has failed, or the store is to be asked again.
-#[derive(Debug)]
-pub enum SpecError {
-    Failed(Failure),
-    Store(StoreError),
-}
-
-impl From<StoreError> for SpecError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }

@@ -23,8 +23,8 @@ pub use docker::{DockerConfig, DockerExecutor};
 pub use noop::NoopExecutor;
 pub use process::ProcessExecutor;
 
-/// One attempt, rendered and ready to run.
-#[derive(Debug, Clone)]
+/// One attempt, rendered and ready to run. It may hold secrets, so there is no way to print it.
+#[derive(Clone)]
 pub struct AttemptSpec {
     pub attempt: AttemptKey,
     pub command: Vec<String>,

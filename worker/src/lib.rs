@@ -29,10 +29,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use towpath_common::id::{QueueName, WorkerName};
 use towpath_common::port::{Bus, Queue, Store};
-use towpath_common::template::Variables;
 use towpath_common::time::Clock;
+use towpath_rendering::Rendering;
 
-pub use context::{Contexts, RunContext, SpecError};
+pub use context::{Contexts, RunContext};
 pub use executor::Executor;
 pub use log::{AttemptLog, log_path};
 
@@ -54,8 +54,6 @@ pub struct WorkerConfig {
     pub log_dir: PathBuf,
     /// Where reports wait that the store cannot take.
     pub spool_dir: PathBuf,
-    /// The values of `var.value`.
-    pub variables: Arc<Variables>,
 }
 
 impl WorkerConfig {
@@ -71,7 +69,6 @@ impl WorkerConfig {
             drain: Duration::from_secs(30),
             log_dir,
             spool_dir,
-            variables: Arc::default(),
         }
     }
 }
@@ -83,6 +80,7 @@ pub struct Services {
     pub queue: Arc<dyn Queue>,
     pub bus: Arc<dyn Bus>,
     pub executor: Arc<dyn Executor>,
+    pub rendering: Rendering,
     pub clock: Arc<dyn Clock>,
 }
 

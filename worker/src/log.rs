@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use towpath_common::dag::RetryRule;
 use towpath_common::id::{AttemptKey, DagId, UNMAPPED};
 use towpath_common::time::Timestamp;
+use towpath_rendering::{MaskedStream, Masker};
 
 /// Airflow's layout, under the log folder.
 pub fn log_path(log_dir: &Path, dag_id: &DagId, run_id: &str, attempt: &AttemptKey) -> PathBuf {
@@ -33,15 +34,48 @@ const END_MAX: u64 = 64 * 1024;
 pub struct AttemptLog {
     path: Arc<Path>,
     file: Arc<Mutex<Option<File>>>,
+    masker: Arc<Masker>,
+}
+
+/// One of the streams that a command prints, on its way into the log.
+pub struct LogStream {
+    log: AttemptLog,
+    masked: MaskedStream,
+}
+
+impl LogStream {
+    pub async fn write(&mut self, bytes: &[u8]) {
+        let masked = self.masked.push(bytes);
+        self.log.write(&masked).await;
+    }
+
+    /// No more comes.
+    pub async fn finish(&mut self) {
+        let masked = self.masked.finish();
+        self.log.write(&masked).await;
+    }
 }
 
 impl AttemptLog {
     pub fn new(path: PathBuf) -> Self {
-        Self { path: path.into(), file: Arc::default() }
+        Self { path: path.into(), file: Arc::default(), masker: Arc::default() }
+    }
+
+    /// The same log, which shows nothing that the masker knows.
+    pub fn masked(&self, masker: &Arc<Masker>) -> Self {
+        Self { masker: Arc::clone(masker), ..self.clone() }
+    }
+
+    /// For one stream of bytes: of two that are mixed neither could be masked.
+    pub fn stream(&self) -> LogStream {
+        LogStream { log: self.clone(), masked: self.masker.stream() }
     }
 
     /// A log that cannot be written does not end its task; it is said where the worker logs.
-    pub async fn write(&self, bytes: &[u8]) {
+    async fn write(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut place = self.file.lock().await;
         if let Err(error) = self.append(&mut place, bytes).await {
             tracing::error!(path = %self.path.display(), %error, "the log cannot be written");

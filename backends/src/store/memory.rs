@@ -1,6 +1,8 @@
 //! The store in memory: the executable specification of the port. Every method is one step under one
 //! lock, so it never waits and never fails for want of a service.
 
+mod aside;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,15 +12,19 @@ use towpath_common::asset::{AssetEvent, AssetName, AssetOffset};
 use towpath_common::backfill::{Backfill, BackfillId, BackfillState};
 use towpath_common::command::InboxItem;
 use towpath_common::dag::Dag;
-use towpath_common::id::{AttemptKey, DagId, PoolName, RunKey, TaskId, VersionId, WorkerName};
+use towpath_common::id::{
+    AttemptKey, DagId, EntryName, PoolName, RunKey, TaskId, VersionId, WorkerName,
+};
+use towpath_common::notification::{Notification, NotificationStatus};
 use towpath_common::outcome::{Outputs, Report};
 use towpath_common::port::{
     Commit, DagRecord, DagStore, Deployed, LEADER, Lease, PeopleStore, RunSummary, SchedulerStore,
     StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 use towpath_common::run::{DagRun, Instance, InstanceRecord, Pool, RunType};
-use towpath_common::state::TaskState;
+use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
+use towpath_common::vault::{Entry, EntryKind};
 
 type Result<T> = std::result::Result<T, StoreError>;
 type Place = (RunKey, TaskId, i32);
@@ -38,6 +44,8 @@ struct Tables {
     backfills: BTreeMap<BackfillId, Backfill>,
     asset_events: BTreeMap<u64, AssetEvent>,
     asset_offsets: BTreeMap<(DagId, AssetName), AssetOffset>,
+    entries: BTreeMap<(EntryKind, EntryName), Entry>,
+    notifications: BTreeMap<String, (Notification, NotificationStatus)>,
     inbox: BTreeMap<(Timestamp, String), InboxItem>,
     leases: BTreeMap<&'static str, Lease>,
     workers: BTreeMap<WorkerName, WorkerRecord>,
@@ -181,6 +189,28 @@ impl DagStore for MemoryStore {
         };
         Ok(wanted.map(xcom).collect())
     }
+
+    async fn run_with_outputs(
+        &self,
+        dag_id: &DagId,
+        task: &TaskId,
+        upto: Timestamp,
+    ) -> Result<Option<RunKey>> {
+        let tables = self.tables();
+        let passed_on =
+            |run: &&DagRun| tables.xcoms.keys().any(|(r, t, _)| *r == run.key && t == task);
+        let runs = tables.runs.values().filter(|r| r.dag_id == *dag_id && r.logical_date <= upto);
+        let latest = runs.filter(passed_on).max_by_key(|run| (run.logical_date, run.key));
+        Ok(latest.map(|run| run.key))
+    }
+
+    async fn previous_success(&self, dag_id: &DagId, before: Timestamp) -> Result<Option<DagRun>> {
+        let tables = self.tables();
+        let earlier = tables.runs.values().filter(|run| {
+            run.dag_id == *dag_id && run.logical_date < before && run.state == RunState::Success
+        });
+        Ok(earlier.max_by_key(|run| (run.logical_date, run.key)).cloned())
+    }
 }
 
 #[async_trait]
@@ -307,6 +337,9 @@ impl SchedulerStore for MemoryStore {
         }
         for dag in &commit.partial_versions {
             tables.versions.entry(dag.version()).or_insert_with(|| dag.clone());
+        }
+        for notification in &commit.notifications {
+            tables.put_notification(notification);
         }
         for event in &commit.asset_events {
             tables.asset_events.entry(event.sequence).or_insert_with(|| event.clone());

@@ -1,9 +1,11 @@
 //! The store on a database. One file per part of the port; every file lists its statements.
 
 pub mod dags;
+pub mod outbox;
 pub mod people;
 mod rows;
 pub mod scheduling;
+pub mod vault;
 pub mod working;
 
 use towpath_common::port::StoreError;

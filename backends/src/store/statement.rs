@@ -62,9 +62,16 @@ impl Statement {
 
 /// Every statement of the stores.
 pub fn all() -> impl Iterator<Item = &'static Statement> {
-    use super::sql::{dags, people, scheduling, working};
-    [dags::STATEMENTS, scheduling::STATEMENTS, working::STATEMENTS, people::STATEMENTS]
-        .into_iter()
-        .flatten()
-        .copied()
+    use super::sql::{dags, outbox, people, scheduling, vault, working};
+    [
+        dags::STATEMENTS,
+        scheduling::STATEMENTS,
+        working::STATEMENTS,
+        people::STATEMENTS,
+        vault::STATEMENTS,
+        outbox::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

@@ -8,19 +8,19 @@ use towpath_scheduler::{SchedulerConfig, Services, run as schedule};
 
 use crate::args::{Connection, SchedulerOptions};
 use crate::outcome::Outcome;
-use crate::role::worker::variables;
 use crate::settings::{WAIT_ROLE, host_name};
 use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, options: SchedulerOptions) -> anyhow::Result<Outcome> {
     let shutdown = shutdown()?;
+    let store = connection.store(WAIT_ROLE).await?;
     let services = Services {
-        store: connection.store(WAIT_ROLE).await?,
+        rendering: connection.rendering(&store)?,
+        store,
         queue: connection.queue(WAIT_ROLE).await?,
         bus: connection.bus(WAIT_ROLE).await?,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
-        variables: Arc::new(variables()),
     };
     let SchedulerOptions { name, lease, expiry_grace, redispatch_after } = options;
     let name = name.unwrap_or_else(|| format!("{}-{}", host_name(), std::process::id()));

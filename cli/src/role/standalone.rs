@@ -21,6 +21,7 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         home: connection.home.clone(),
         log_dir: connection.log_dir(),
         database_url: connection.database_url()?,
+        keyring: connection.sealing_keyring()?,
         concurrency: options.concurrency,
     })
     .await?;

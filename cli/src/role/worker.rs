@@ -1,13 +1,11 @@
 //! `towpath worker`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use towpath_common::id::{Ids, RandomIds, WorkerName};
 use towpath_common::port::Store;
-use towpath_common::template::Variables;
 use towpath_common::time::SystemClock;
 use towpath_worker::executor::{DockerConfig, DockerExecutor, NoopExecutor, ProcessExecutor};
 use towpath_worker::{Executor, Services, WorkerConfig, run as work};
@@ -24,6 +22,7 @@ pub async fn run(connection: &Connection, options: WorkerOptions) -> anyhow::Res
     let state_dir = connection.home.join("worker").join(name.as_str());
     let services = Services {
         executor: executor(&options, store.as_ref(), &state_dir).await?,
+        rendering: connection.rendering(&store)?,
         store,
         queue: connection.queue(WAIT_ROLE).await?,
         bus: connection.bus(WAIT_ROLE).await?,
@@ -35,7 +34,6 @@ pub async fn run(connection: &Connection, options: WorkerOptions) -> anyhow::Res
         lease: options.lease,
         heartbeat: options.lease / 6,
         drain: options.drain,
-        variables: Arc::new(variables()),
         ..WorkerConfig::new(name, connection.log_dir(), state_dir.join("spool"))
     };
     tracing::info!(worker = %config.name, queues = ?config.queues, slots = config.concurrency, "working");
@@ -71,13 +69,4 @@ async fn executor(
 /// Tasks start in folders of their own.
 pub fn absolute(path: &Path) -> anyhow::Result<std::path::PathBuf> {
     std::path::absolute(path).with_context(|| format!("{} has no absolute form", path.display()))
-}
-
-/// `TOWPATH_VAR_NAME` is `{{ var.value.name }}`.
-pub fn variables() -> Variables {
-    let of_environment = std::env::vars().filter_map(|(name, value)| {
-        let name = name.strip_prefix("TOWPATH_VAR_")?.to_ascii_lowercase();
-        Some((name, value))
-    });
-    of_environment.collect::<BTreeMap<_, _>>()
 }

@@ -133,6 +133,7 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
         database_url: format!("sqlite://{}", home.join("towpath.db").display()),
         home,
         log_dir: log_dir.clone(),
+        keyring: connection.keyring()?,
         concurrency: options.concurrency,
     })
     .await?;

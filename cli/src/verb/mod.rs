@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod health;
 mod logs;
 pub mod next_runs;
+pub mod notification;
 pub mod plan;
 pub mod pool;
 pub mod rehearse;
@@ -16,6 +17,7 @@ pub mod run;
 mod runs;
 pub mod task;
 pub mod trigger;
+pub mod vault;
 pub mod why;
 
 pub use runs::elapsed;

@@ -1,15 +1,13 @@
 //! `towpath task render`: what a worker would run.
 
-use std::sync::Arc;
-
 use anyhow::{Context, bail};
 use towpath_common::id::{AttemptKey, TaskId};
-use towpath_worker::{Contexts, SpecError};
+use towpath_rendering::RenderError;
+use towpath_worker::Contexts;
 
 use super::run::find;
 use crate::args::Connection;
 use crate::outcome::Outcome;
-use crate::role::worker::variables;
 use crate::settings::WAIT_VERB;
 
 pub async fn render(
@@ -24,16 +22,16 @@ pub async fn render(
     let content =
         context.task(task).with_context(|| format!("{} has no task {task}", run.dag_id))?;
     let attempt = AttemptKey { run: run.key, task: task.clone(), map_index, number: 1 };
-    let variables = Arc::new(variables());
-    match context.spec(store.as_ref(), content, &attempt, &variables).await {
-        Ok(spec) => {
-            println!("command: {:?}", spec.command);
+    let rendering = connection.rendering(&store)?;
+    match context.spec(&rendering, content, &attempt).await {
+        Ok((spec, masker)) => {
+            println!("command: {}", masker.text(&format!("{:?}", spec.command)));
             for (name, value) in &spec.environment {
-                println!("{name}={value}");
+                println!("{}", masker.text(&format!("{name}={value}")));
             }
             Ok(Outcome::Done)
         }
-        Err(SpecError::Failed(failure)) => bail!("{failure}"),
-        Err(SpecError::Store(error)) => Err(error.into()),
+        Err(RenderError::Failed(failure)) => bail!("{failure}"),
+        Err(RenderError::Store(error)) => Err(error.into()),
     }
 }

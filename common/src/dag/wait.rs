@@ -90,28 +90,21 @@ impl Target {
         }
     }
 
-    /// The same with every template replaced.
-    pub fn try_map<E>(&self, mut render: impl FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
+    /// The same with these texts in the place of its templates.
+    pub fn with_texts(&self, texts: Vec<String>) -> Self {
         let mut target = self.clone();
-        match &mut target {
+        let places: Vec<&mut String> = match &mut target {
             Self::Time { at: text }
             | Self::File { pattern: text }
-            | Self::Sql { query: text, .. } => {
-                *text = render(text)?;
-            }
+            | Self::Sql { query: text, .. } => vec![text],
             Self::Http { url, headers, contains } => {
-                for text in [url].into_iter().chain(headers.values_mut()).chain(contains) {
-                    *text = render(text)?;
-                }
+                [url].into_iter().chain(headers.values_mut()).chain(contains).collect()
             }
-            Self::TriggeredRun { params, .. } => {
-                for text in params.values_mut() {
-                    *text = render(text)?;
-                }
-            }
-            Self::Delta { .. } | Self::ExternalTask { .. } => {}
-        }
-        Ok(target)
+            Self::TriggeredRun { params, .. } => params.values_mut().collect(),
+            Self::Delta { .. } | Self::ExternalTask { .. } => Vec::new(),
+        };
+        places.into_iter().zip(texts).for_each(|(place, text)| *place = text);
+        target
     }
 }
 

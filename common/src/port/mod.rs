@@ -8,8 +8,8 @@ mod store;
 pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
 pub use store::{
-    Commit, DagRecord, DagStore, Deployed, LEADER, Lease, PeopleStore, RunSummary, SchedulerStore,
-    Store, StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
+    Commit, DagRecord, DagStore, Deployed, LEADER, Lease, OutboxStore, PeopleStore, RunSummary,
+    SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 
 /// A service that cannot be reached or that refused. The caller backs off and tries again.

@@ -15,10 +15,14 @@ use crate::asset::{AssetEvent, AssetName, AssetOffset};
 use crate::backfill::{Backfill, BackfillId};
 use crate::command::InboxItem;
 use crate::dag::Dag;
-use crate::id::{AttemptKey, DagId, PoolName, QueueName, RunKey, TaskId, VersionId, WorkerName};
+use crate::id::{
+    AttemptKey, DagId, EntryName, PoolName, QueueName, RunKey, TaskId, VersionId, WorkerName,
+};
+use crate::notification::{Notification, NotificationStatus};
 use crate::outcome::{Outputs, Report};
 use crate::run::{DagRun, DataInterval, InstanceRecord, Pool};
 use crate::time::Timestamp;
+use crate::vault::{Entry, EntryKind};
 
 /// By what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +91,8 @@ pub struct Commit {
     pub backfills: Vec<Backfill>,
     pub asset_events: Vec<AssetEvent>,
     pub asset_offsets: Vec<AssetOffset>,
+    /// Whom to tell what. Those that the outbox has, or had, are left out.
+    pub notifications: Vec<Notification>,
     /// Instances that were cleared: what they had passed on is gone.
     pub cleared: Vec<(RunKey, TaskId, i32)>,
     /// Inbox items that are dealt with.
@@ -139,9 +145,15 @@ pub struct RunSummary {
 }
 
 /// All of the truth. Each part is a trait of its own, so that nobody holds more than it uses.
-pub trait Store: DagStore + SchedulerStore + WorkerStore + PeopleStore {}
+pub trait Store:
+    DagStore + SchedulerStore + WorkerStore + PeopleStore + VaultStore + OutboxStore
+{
+}
 
-impl<T: DagStore + SchedulerStore + WorkerStore + PeopleStore> Store for T {}
+impl<T> Store for T where
+    T: DagStore + SchedulerStore + WorkerStore + PeopleStore + VaultStore + OutboxStore
+{
+}
 
 /// Deployed Dags: what everybody reads.
 #[async_trait]
@@ -169,6 +181,20 @@ pub trait DagStore: Send + Sync {
         to: Timestamp,
     ) -> Result<Vec<DagRun>, StoreError>;
     async fn outputs(&self, run: RunKey, tasks: &[TaskId]) -> Result<Vec<XCom>, StoreError>;
+    /// The latest run of the Dag, with a logical date not after this one, in which the task has passed
+    /// something on.
+    async fn run_with_outputs(
+        &self,
+        dag_id: &DagId,
+        task: &TaskId,
+        upto: Timestamp,
+    ) -> Result<Option<RunKey>, StoreError>;
+    /// The latest run of the Dag before this logical date that ended as a success.
+    async fn previous_success(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+    ) -> Result<Option<DagRun>, StoreError>;
 }
 
 /// What the leading scheduler does.
@@ -300,4 +326,33 @@ pub trait PeopleStore: Send + Sync {
     ) -> Result<Vec<DagRun>, StoreError>;
     /// Earlier attempts of a run's instances, oldest first.
     async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
+}
+
+/// Variables and connections, sealed.
+#[async_trait]
+pub trait VaultStore: Send + Sync {
+    async fn entry(&self, kind: EntryKind, name: &EntryName) -> Result<Option<Entry>, StoreError>;
+    /// By name.
+    async fn entries(&self, kind: EntryKind) -> Result<Vec<Entry>, StoreError>;
+    /// Puts it there, or in the place of what is there.
+    async fn put_entry(&self, entry: &Entry) -> Result<(), StoreError>;
+    /// False if there was none.
+    async fn delete_entry(&self, kind: EntryKind, name: &EntryName) -> Result<bool, StoreError>;
+}
+
+/// Notifications, until they are delivered and after.
+#[async_trait]
+pub trait OutboxStore: Send + Sync {
+    /// Those that wait and are due, the longest due first, with how often each was tried.
+    async fn due_notifications(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Notification, u32)>, StoreError>;
+    async fn note_status(&self, key: &str, status: &NotificationStatus) -> Result<(), StoreError>;
+    /// The newest first.
+    async fn notifications(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError>;
 }

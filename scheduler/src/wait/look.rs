@@ -1,5 +1,7 @@
 //! One look at what is waited for.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use towpath_common::command::{Command, InboxItem};
@@ -10,9 +12,8 @@ use towpath_common::outcome::Outputs;
 use towpath_common::params;
 use towpath_common::run::{DagRun, DataInterval};
 use towpath_common::state::{RunState, TaskState};
-use towpath_common::template::{Facts, Renderer, wants_outputs};
 use towpath_common::time::Timestamp;
-use towpath_common::view::{self, Seen};
+use towpath_rendering::{Masker, RenderError, Subject};
 
 use super::Waiting;
 use super::http::HttpClient;
@@ -55,25 +56,17 @@ impl Looker {
         self.services.clock.now()
     }
 
-    /// The target with its templates rendered.
-    pub async fn render(&self, waiting: &Waiting, target: &Target) -> Result<Target, String> {
+    /// The target with its templates rendered, and what nobody may see of it.
+    pub async fn render(
+        &self,
+        waiting: &Waiting,
+        target: &Target,
+    ) -> Result<(Target, Arc<Masker>), RenderError> {
         let Waiting { attempt, run, plan, .. } = waiting;
-        let index = plan.index_of(attempt.task.as_str()).ok_or("its version has no such task")?;
-        let task = plan.task(index);
-        let reads_outputs = wants_outputs(target.templates().into_iter()) || task.expand.is_some();
-        let seen = if reads_outputs {
-            let xcoms = self.services.store.outputs(run.key, &view::sources(plan, task)).await;
-            view::outputs(plan, task, attempt.map_index, xcoms.map_err(|error| error.to_string())?)
-        } else {
-            Seen::new()
-        };
-        let map = view::elements(run, task, attempt.map_index, &seen);
-        let map = map.map_err(|why| why.to_string())?;
-        let variables = &self.services.variables;
-        let (dag, outputs) = (&plan.dag, &seen);
-        let renderer =
-            Renderer::new(&Facts { dag, run, attempt, outputs, variables, map: map.as_ref() });
-        target.try_map(|text| renderer.render(text))
+        let templates = target.templates().into_iter().map(str::to_owned).collect();
+        let subject = Subject { plan, run, attempt, exception: None };
+        let rendered = self.services.rendering.render(subject, templates).await?;
+        Ok((target.with_texts(rendered.texts), rendered.masker))
     }
 
     pub async fn look(&self, waiting: &Waiting, target: &Target) -> Sight {
@@ -94,7 +87,10 @@ impl Looker {
             Target::Http { url, headers, contains } => {
                 self.http.look(url, headers, contains.as_deref()).await
             }
-            Target::Sql { connection, query } => self.databases.look(connection, query).await,
+            Target::Sql { connection, query } => {
+                let vault = &self.services.rendering.vault;
+                self.databases.look(vault, connection, query).await
+            }
             Target::ExternalTask { dag_id, task_id, earlier, fail_when_failed } => {
                 let date = waiting.run.logical_date.minus(*earlier);
                 let looked = self.external(dag_id, task_id.as_ref(), date, *fail_when_failed).await;

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use towpath_common::dag::{Builtin, Wait};
+use towpath_common::dag::{Builtin, Target, Wait};
 use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{Failure, FailureClass, Outcome};
 use towpath_common::plan::Plan;
+use towpath_common::port::StoreError;
 use towpath_common::run::DagRun;
 use towpath_common::time::Timestamp;
+use towpath_rendering::{Masker, RenderError};
 
 use crate::Services;
 use crate::core::admission::Place;
@@ -100,17 +102,17 @@ async fn wait(looker: &Looker, waiting: &Waiting) -> Outcome {
     let Some(wait) = waiting.wait() else {
         return failed(FailureClass::Sensor, "its task waits for nothing");
     };
-    let target = match looker.render(waiting, &wait.target).await {
-        Ok(target) => target,
-        Err(why) => return failed(FailureClass::Template, why),
+    let (target, masker) = match rendered(looker, waiting, wait).await {
+        Ok(rendered) => rendered,
+        Err(failure) => return Outcome::Failed(failure),
     };
     let until = waiting.since.plus(wait.timeout);
     let mut interval = wait.poke_interval;
     loop {
         let why = match looker.look(waiting, &target).await {
             Sight::Found(outputs) => return Outcome::Success { outputs },
-            Sight::Never(why) => return failed(FailureClass::Sensor, why),
-            Sight::NotYet(why) => why,
+            Sight::Never(why) => return failed(FailureClass::Sensor, masker.text(&why)),
+            Sight::NotYet(why) => masker.text(&why),
             Sight::At(instant) => {
                 let pause = instant.since(looker.now());
                 tokio::time::sleep(pause.min(until.since(looker.now()))).await;
@@ -128,6 +130,26 @@ async fn wait(looker: &Looker, waiting: &Waiting) -> Outcome {
         tokio::time::sleep(interval.min(left)).await;
         if wait.exponential_backoff {
             interval = (2 * interval).min(INTERVAL_MAX);
+        }
+    }
+}
+
+/// The target, however long the store is away.
+async fn rendered(
+    looker: &Looker,
+    waiting: &Waiting,
+    wait: &Wait,
+) -> Result<(Target, Arc<Masker>), Failure> {
+    loop {
+        match looker.render(waiting, &wait.target).await {
+            Ok(rendered) => return Ok(rendered),
+            Err(RenderError::Failed(failure)) => return Err(failure),
+            Err(RenderError::Store(StoreError::Unavailable(_))) => {
+                tokio::time::sleep(wait.poke_interval).await;
+            }
+            Err(RenderError::Store(error)) => {
+                return Err(Failure::new(FailureClass::Sensor, error.to_string()));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Looking into a database: PostgreSQL, MySQL or MariaDB, by the name of a connection.
 //!
-//! A connection is a URI in the environment of the scheduler, `TOWPATH_CONN_NAME`, so that no password
-//! is in a DAG file, a message or a row.
+//! The connection is a stored one or the environment's, so that no password is in a DAG file, a message or
+//! a row.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,7 +11,9 @@ use std::time::Duration;
 use sqlx::AnyPool;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AssertSqlSafe, Column, Row, TypeInfo, ValueRef};
+use towpath_common::connection::Connection;
 use towpath_common::outcome::Outputs;
+use towpath_rendering::{Vault, VaultError};
 
 use super::look::Sight;
 
@@ -23,8 +25,20 @@ const LOOK_MAX: Duration = Duration::from_secs(30);
 pub struct Databases(Mutex<HashMap<String, AnyPool>>);
 
 impl Databases {
-    pub async fn look(&self, connection: &str, query: &str) -> Sight {
-        let pool = match self.pool(connection) {
+    pub async fn look(&self, vault: &Vault, connection: &str, query: &str) -> Sight {
+        let found = match vault.connection(connection).await {
+            Ok(found) => found,
+            Err(VaultError::Store(error)) => return Sight::NotYet(error.to_string()),
+            Err(error) => return Sight::Never(error.to_string()),
+        };
+        let Some(found) = found else {
+            let name = Vault::environment_name(connection);
+            return Sight::Never(format!(
+                "there is no connection {connection:?}; make it with `towpath connection set`, or set \
+                 {name} to its URI"
+            ));
+        };
+        let pool = match self.pool(connection, &found) {
             Ok(pool) => pool,
             Err(why) => return Sight::Never(why),
         };
@@ -43,26 +57,38 @@ impl Databases {
         }
     }
 
-    fn pool(&self, connection: &str) -> Result<AnyPool, String> {
+    fn pool(&self, name: &str, connection: &Connection) -> Result<AnyPool, String> {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(connection) {
+        let url = url(name, connection)?;
+        if let Some(pool) = pools.get(&url) {
             return Ok(pool.clone());
         }
-        let name = format!("TOWPATH_CONN_{}", connection.to_uppercase().replace(['-', '.'], "_"));
-        let url = std::env::var(&name)
-            .map_err(|_| format!("there is no connection {connection:?}; set {name} to its URI"))?;
-        // Airflow's names of the same.
-        let url =
-            url.replacen("postgresql://", "postgres://", 1).replacen("mariadb://", "mysql://", 1);
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(LOOK_MAX)
             .connect_lazy(&url)
-            .map_err(|_| format!("{name} is not the URI of a PostgreSQL or MySQL database"))?;
-        pools.insert(connection.to_owned(), pool.clone());
+            .map_err(|_| {
+                format!("the connection {name:?} does not name a database as sqlx does")
+            })?;
+        pools.insert(url, pool.clone());
         Ok(pool)
     }
+}
+
+/// The database's own name for itself.
+fn url(name: &str, connection: &Connection) -> Result<String, String> {
+    let conn_type = match connection.conn_type.as_str() {
+        "postgres" => "postgres",
+        "mysql" | "mariadb" => "mysql",
+        other => {
+            return Err(format!(
+                "the connection {name:?} is of type {other:?}; a query is asked of postgres, mysql or \
+                 mariadb"
+            ));
+        }
+    };
+    Ok(Connection { conn_type: conn_type.to_owned(), ..connection.clone() }.uri())
 }
 
 /// Airflow's rule: the first value is neither null, false, zero nor empty.

@@ -9,6 +9,7 @@ use towpath_backends::store::SqlStore;
 use towpath_common::id::{RandomIds, WorkerName};
 use towpath_common::port::{Bus, Queue, Store};
 use towpath_common::time::SystemClock;
+use towpath_rendering::{Keyring, Rendering, Vault};
 use towpath_scheduler::SchedulerConfig;
 use towpath_worker::WorkerConfig;
 use towpath_worker::executor::NoopExecutor;
@@ -25,6 +26,8 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let store: Arc<dyn Store> = Arc::new(store);
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
+    let vault = Arc::new(Vault::new(store.clone(), Keyring::default(), std::iter::empty()));
+    let rendering = Rendering { store: store.clone(), vault };
     let (stop, stopped) = watch::channel(false);
     let services = towpath_scheduler::Services {
         store: store.clone(),
@@ -32,7 +35,7 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
         bus: bus.clone(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
-        variables: Arc::default(),
+        rendering: rendering.clone(),
     };
     let scheduler = tokio::spawn(towpath_scheduler::run(
         services,
@@ -44,6 +47,7 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
         queue,
         bus: bus.clone(),
         executor: Arc::new(NoopExecutor),
+        rendering,
         clock: Arc::new(SystemClock),
     };
     let name = WorkerName::new("bench")?;

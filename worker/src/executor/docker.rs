@@ -248,9 +248,7 @@ impl DockerExecution {
 /// is begun anew, and so is the log.
 async fn pump(docker: Docker, name: String, mut output: Output, log: AttemptLog) {
     loop {
-        while let Some(Ok(piece)) = output.next().await {
-            log.write(&piece.into_bytes()).await;
-        }
+        copy(&mut output, &log).await;
         loop {
             match inspect(&docker, &name).await {
                 Ok(State::Running) => break,
@@ -266,6 +264,21 @@ async fn pump(docker: Docker, name: String, mut output: Output, log: AttemptLog)
         log.restart().await;
         output = logs(&docker, &name);
     }
+}
+
+/// Copies the output into the log until the stream ends or breaks.
+async fn copy(output: &mut Output, log: &AttemptLog) {
+    let (mut stdout, mut stderr) = (log.stream(), log.stream());
+    while let Some(Ok(piece)) = output.next().await {
+        match piece {
+            LogOutput::StdErr { message } => stderr.write(&message).await,
+            LogOutput::StdOut { message }
+            | LogOutput::Console { message }
+            | LogOutput::StdIn { message } => stdout.write(&message).await,
+        }
+    }
+    stdout.finish().await;
+    stderr.finish().await;
 }
 
 #[async_trait]

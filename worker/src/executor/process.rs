@@ -127,10 +127,12 @@ impl Executor for ProcessExecutor {
 
 /// Copies one of the command's outputs into the log, to its end.
 async fn pump(mut pipe: impl AsyncRead + Unpin, log: AttemptLog) {
+    let mut stream = log.stream();
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
-        log.write(&buffer[..read]).await;
+        stream.write(&buffer[..read]).await;
     }
+    stream.finish().await;
 }
 
 struct Process {

@@ -28,7 +28,24 @@ pub const STATEMENTS: &[&Statement] = &[
     &LIST_POOLS,
     &RUNS_BETWEEN,
     &OUTPUTS,
+    &RUN_WITH_OUTPUTS,
+    &PREVIOUS_SUCCESS,
 ];
+
+static RUN_WITH_OUTPUTS: Statement = Statement::new(
+    "SELECT dag_run.run_key FROM dag_run
+     WHERE dag_run.dag_id = $1 AND dag_run.logical_date <= $2
+       AND EXISTS (SELECT 1 FROM xcom WHERE xcom.run_key = dag_run.run_key AND xcom.task_id = $3)
+     ORDER BY dag_run.logical_date DESC, dag_run.run_key DESC LIMIT 1",
+);
+
+static PREVIOUS_SUCCESS: Statement = Statement::new(concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM dag_run
+     WHERE dag_run.dag_id = $1 AND dag_run.logical_date < $2 AND dag_run.state = 'success'
+     ORDER BY dag_run.logical_date DESC, dag_run.run_key DESC LIMIT 1"
+));
 
 pub static PUT_VERSION: Statement = Statement::new(
     "INSERT INTO dag_version (version, dag_id, body, created_at) VALUES ($1, $2, $3, $4)
@@ -174,6 +191,27 @@ impl DagStore for SqlStore {
             }
         }
         Ok(xcoms)
+    }
+
+    async fn run_with_outputs(
+        &self,
+        dag_id: &DagId,
+        task: &TaskId,
+        upto: Timestamp,
+    ) -> Result<Option<RunKey>, StoreError> {
+        let args = vec![dag_id.as_str().into(), upto.micros().into(), task.as_str().into()];
+        let rows = self.database.fetch(&RUN_WITH_OUTPUTS, args).await?;
+        rows.first().map(|row| row.parse(0)).transpose()
+    }
+
+    async fn previous_success(
+        &self,
+        dag_id: &DagId,
+        before: Timestamp,
+    ) -> Result<Option<DagRun>, StoreError> {
+        let args = vec![dag_id.as_str().into(), before.micros().into()];
+        let rows = self.database.fetch(&PREVIOUS_SUCCESS, args).await?;
+        rows.first().map(run_from).transpose()
     }
 }
 

@@ -14,6 +14,7 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::dags::PUT_VERSION;
+use super::outbox::{PUT_NOTIFICATIONS, notification_to_json};
 use super::rows::{
     asset_event_from, attempt_columns, attempt_from, attempt_to_json, backfill_from, batch,
     from_json, named_by_item, narrow, record_to_json, run_columns, run_from, run_to_json, time,
@@ -388,6 +389,7 @@ impl SchedulerStore for SqlStore {
             tx.execute(&PUT_VERSION, args).await?;
         }
         put_batch(&mut tx, &PUT_BACKFILLS, &commit.backfills, backfill_to_json).await?;
+        put_batch(&mut tx, &PUT_NOTIFICATIONS, &commit.notifications, notification_to_json).await?;
         put_batch(&mut tx, &PUT_ASSET_EVENTS, &commit.asset_events, |event| {
             json!({
                 "sequence": event.sequence,

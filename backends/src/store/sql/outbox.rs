@@ -1,0 +1,86 @@
+//! Notifications.
+
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+use towpath_common::notification::{Notification, NotificationStatus};
+use towpath_common::port::{OutboxStore, StoreError};
+use towpath_common::time::Timestamp;
+
+use super::SqlStore;
+use super::rows::{from_json, narrow, time, to_json};
+use crate::store::statement::Statement;
+
+pub const STATEMENTS: &[&Statement] = &[&PUT_NOTIFICATIONS, &DUE, &NOTE, &LIST];
+
+/// Each is put there once, however often it is decided.
+pub static PUT_NOTIFICATIONS: Statement = Statement::new(
+    "INSERT INTO notification (notification_key, body, state, at, tries, created_at)
+     SELECT
+         item.value ->> 'key', item.value ->> 'body', 'waiting',
+         CAST(item.value ->> 'at' AS BIGINT), 0, CAST(item.value ->> 'at' AS BIGINT)
+     FROM {rows} WHERE 0 = 0
+     ON CONFLICT (notification_key) DO NOTHING",
+);
+
+static DUE: Statement = Statement::new(
+    "SELECT notification.body, notification.tries FROM notification
+     WHERE notification.state = 'waiting' AND notification.at <= $1
+     ORDER BY notification.at LIMIT $2",
+);
+
+static NOTE: Statement = Statement::new(
+    "UPDATE notification SET state = $2, at = $3, tries = $4, error = $5
+     WHERE notification.notification_key = $1 AND notification.state = 'waiting'",
+);
+
+static LIST: Statement = Statement::new(
+    "SELECT notification.body, notification.state, notification.at, notification.tries,
+         notification.error
+     FROM notification
+     ORDER BY notification.created_at DESC, notification.notification_key LIMIT $1",
+);
+
+pub fn notification_to_json(notification: &Notification) -> Json {
+    json!({ "key": notification.key, "body": to_json(notification), "at": notification.at })
+}
+
+#[async_trait]
+impl OutboxStore for SqlStore {
+    async fn due_notifications(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(Notification, u32)>, StoreError> {
+        let rows =
+            self.database.fetch(&DUE, vec![now.micros().into(), i64::from(limit).into()]).await?;
+        rows.iter().map(|row| Ok((from_json(row.text(0)?)?, narrow(row.int(1)?)?))).collect()
+    }
+
+    async fn note_status(&self, key: &str, status: &NotificationStatus) -> Result<(), StoreError> {
+        let args = vec![
+            key.into(),
+            status.state.as_str().into(),
+            status.at.micros().into(),
+            i64::from(status.tries).into(),
+            status.error.clone().into(),
+        ];
+        self.database.execute(&NOTE, args).await.map(drop)
+    }
+
+    async fn notifications(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError> {
+        let rows = self.database.fetch(&LIST, vec![i64::from(limit).into()]).await?;
+        let told = rows.iter().map(|row| {
+            let status = NotificationStatus {
+                state: row.parse(1)?,
+                at: time(row.int(2)?),
+                tries: narrow(row.int(3)?)?,
+                error: row.opt_text(4)?.map(str::to_owned),
+            };
+            Ok((from_json(row.text(0)?)?, status))
+        });
+        told.collect()
+    }
+}

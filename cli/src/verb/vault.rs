@@ -1,0 +1,138 @@
+//! `towpath variable …`, `towpath connection …`, `towpath encryption-key …`.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use towpath_common::connection::Connection as Place;
+use towpath_common::id::EntryName;
+use towpath_common::port::Store;
+use towpath_common::time::{Clock, SystemClock};
+use towpath_common::vault::{Entry, EntryKind};
+use towpath_rendering::{Keyring, Masker, Vault};
+
+use crate::args::{Connection, ConnectionVerb, EncryptionKeyVerb, VariableVerb};
+use crate::outcome::Outcome;
+use crate::settings::WAIT_VERB;
+
+pub async fn variables(connection: &Connection, verb: VariableVerb) -> anyhow::Result<Outcome> {
+    let desk = Desk::open(connection, EntryKind::Variable).await?;
+    match verb {
+        VariableVerb::List => desk.list().await?,
+        VariableVerb::Set { name, value, secret, description } => {
+            let entry = desk.sealed(&name, &given(value)?)?;
+            desk.store.put_entry(&Entry { secret, description, ..entry }).await?;
+            println!("variable {name} is set");
+        }
+        VariableVerb::Get { name } => println!("{}", desk.opened(&name).await?),
+        VariableVerb::Delete { name } => desk.delete(&name).await?,
+    }
+    Ok(Outcome::Done)
+}
+
+pub async fn connections(connection: &Connection, verb: ConnectionVerb) -> anyhow::Result<Outcome> {
+    let desk = Desk::open(connection, EntryKind::Connection).await?;
+    match verb {
+        ConnectionVerb::List => desk.list().await?,
+        ConnectionVerb::Set { name, uri, description } => {
+            let text = given(uri)?;
+            let place: Place = text.trim().parse().with_context(|| format!("connection {name}"))?;
+            let entry = desk.sealed(&name, &serde_json::to_string(&place)?)?;
+            desk.store.put_entry(&Entry { description, ..entry }).await?;
+            println!("connection {name} is set: {place:?}");
+        }
+        ConnectionVerb::Get { name } => {
+            let place: Place = desk.opened(&name).await?.parse()?;
+            println!("{}", hidden(&place));
+        }
+        ConnectionVerb::Delete { name } => desk.delete(&name).await?,
+    }
+    Ok(Outcome::Done)
+}
+
+pub async fn keys(connection: &Connection, verb: EncryptionKeyVerb) -> anyhow::Result<Outcome> {
+    match verb {
+        EncryptionKeyVerb::Generate => println!("{}", Keyring::generate()),
+        EncryptionKeyVerb::Rotate => {
+            let mut sealed = 0;
+            for kind in [EntryKind::Variable, EntryKind::Connection] {
+                let desk = Desk::open(connection, kind).await?;
+                for entry in desk.store.entries(kind).await? {
+                    let text = desk.vault.open(&entry)?;
+                    let Entry { secret, description, updated_at, .. } = entry.clone();
+                    let anew = desk.sealed(&entry.name, &text)?;
+                    let anew = Entry { secret, description, updated_at, ..anew };
+                    desk.store.put_entry(&anew).await?;
+                    sealed += 1;
+                }
+            }
+            let key = connection.keyring()?.sealing()?.to_owned();
+            println!("{sealed} variables and connections are sealed with key {key}");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The entries of one kind.
+struct Desk {
+    store: Arc<dyn Store>,
+    vault: Vault,
+    kind: EntryKind,
+}
+
+impl Desk {
+    async fn open(connection: &Connection, kind: EntryKind) -> anyhow::Result<Self> {
+        let store = connection.store(WAIT_VERB).await?;
+        let keyring = connection.sealing_keyring()?;
+        let vault = Vault::new(Arc::clone(&store), keyring, std::iter::empty());
+        Ok(Self { store, vault, kind })
+    }
+
+    fn sealed(&self, name: &EntryName, text: &str) -> anyhow::Result<Entry> {
+        let sealed = self.vault.seal(self.kind, name.clone(), text, SystemClock.now());
+        sealed.with_context(|| format!("{} {name}", self.kind))
+    }
+
+    async fn opened(&self, name: &EntryName) -> anyhow::Result<String> {
+        let entry = self.store.entry(self.kind, name).await?;
+        let entry = entry.with_context(|| format!("there is no {} {name}", self.kind))?;
+        Ok(self.vault.open(&entry)?)
+    }
+
+    async fn list(&self) -> anyhow::Result<()> {
+        println!("{:<30} {:<32} {:<8} DESCRIPTION", "NAME", "UPDATED", "SECRET");
+        for entry in self.store.entries(self.kind).await? {
+            let secret = entry.secret || self.kind == EntryKind::Connection;
+            let secret = if secret { "yes" } else { "no" };
+            let Entry { name, updated_at, description, .. } = entry;
+            println!("{name:<30} {:<32} {secret:<8} {description}", updated_at.to_string());
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, name: &EntryName) -> anyhow::Result<()> {
+        if !self.store.delete_entry(self.kind, name).await? {
+            bail!("there is no {} {name}", self.kind);
+        }
+        println!("{} {name} is gone", self.kind);
+        Ok(())
+    }
+}
+
+/// What was given, or else what standard input holds.
+fn given(value: Option<String>) -> anyhow::Result<String> {
+    if let Some(value) = value {
+        return Ok(value);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+fn hidden(place: &Place) -> String {
+    let secrets = place.secrets();
+    let starred = |text: &Option<String>| text.as_ref().map(|_| "***".to_owned());
+    let shown = Place { password: starred(&place.password), ..place.clone() };
+    Masker::new(secrets.iter().map(String::as_str)).text(&shown.uri()).replace("%2A%2A%2A", "***")
+}
