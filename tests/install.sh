@@ -15,6 +15,8 @@ need debootstrap debootstrap
 need /bin/busybox busybox-static
 need python3 python3
 need pip python3-pip
+/usr/bin/python3 -c "import aiosmtpd" 2>/dev/null || packages+=(python3-aiosmtpd)
+need mariadbd mariadb-server
 if [ ${#packages[@]} -gt 0 ]; then
     echo "install.sh: installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive

@@ -5,6 +5,7 @@
 
 mod limit;
 mod mapping;
+mod notify;
 mod retry;
 mod rule;
 mod schedule;
@@ -12,6 +13,7 @@ mod wait;
 
 pub use limit::{Claims, DEFAULT_POOL, WeightRule};
 pub use mapping::{Combine, Expand, INSTANCES_MAX, MapSource, NotExpandable, element, length};
+pub use notify::{Deadline, Notify, Reference};
 pub use retry::{RetryPolicy, RetryRule, Then};
 pub use rule::{Fixture, Flow, TriggerRule};
 pub use schedule::{
@@ -69,6 +71,11 @@ pub struct Dag {
     pub dagrun_timeout: Option<Duration>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Param>,
+    /// Who is told what became of a run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notify: Notify,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deadlines: Vec<Deadline>,
     pub tasks: Vec<Task>,
 }
 
@@ -121,6 +128,9 @@ pub struct Task {
     pub inlets: Vec<AssetName>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub past: Past,
+    /// Who is told what became of an instance.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notify: Notify,
     /// None: it may run for ever.
     #[serde(default, with = "opt_micros", skip_serializing_if = "Option::is_none")]
     pub execution_timeout: Option<Duration>,
@@ -222,6 +232,7 @@ impl Task {
             outlets: Vec::new(),
             inlets: Vec::new(),
             past: Past::None,
+            notify: Notify::new(),
             execution_timeout: None,
             queue_timeout: None,
             stop_grace_period: STOP_GRACE_PERIOD,
@@ -249,6 +260,8 @@ impl Dag {
             max_consecutive_failed_dag_runs: None,
             dagrun_timeout: None,
             params: BTreeMap::new(),
+            notify: Notify::new(),
+            deadlines: Vec::new(),
             tasks,
         }
     }

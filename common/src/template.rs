@@ -31,7 +31,8 @@ pub struct Facts<'a> {
     pub dag: &'a Dag,
     pub task: Option<&'a Task>,
     pub run: &'a DagRun,
-    pub attempt: &'a AttemptKey,
+    /// None: they are about the whole run.
+    pub attempt: Option<&'a AttemptKey>,
     pub outputs: &'a BTreeMap<TaskId, Outputs>,
     /// The elements that a mapped instance has, by name.
     pub map: Option<&'a BTreeMap<String, serde_json::Value>>,
@@ -164,7 +165,7 @@ mod tests {
             dag: &plan.dag,
             task: None,
             run: &run,
-            attempt: &attempt,
+            attempt: Some(&attempt),
             outputs: &outputs,
             map: None,
             exception: None,
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn a_template_is_checked_before_anything_runs() {
         let (params, above) = (BTreeSet::from(["carrier"]), BTreeSet::from(["extract"]));
-        let known = Known { params: &params, above: &above, map: None };
+        let known = Known { params: &params, above: &above, map: None, of_run: false };
         for fine in [
             "{{ ds }}",
             "{{ params.carrier }}",

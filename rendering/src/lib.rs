@@ -36,12 +36,13 @@ pub struct Rendering {
     pub vault: Arc<Vault>,
 }
 
-/// The instance whose templates are rendered.
+/// The instance, or the run, whose templates are rendered.
 #[derive(Clone)]
 pub struct Subject<'a> {
     pub plan: &'a Arc<Plan>,
     pub run: &'a DagRun,
-    pub attempt: &'a AttemptKey,
+    /// None: the whole run's.
+    pub attempt: Option<&'a AttemptKey>,
     /// Why it failed, if it is told of.
     pub exception: Option<&'a Failure>,
 }
@@ -76,8 +77,10 @@ impl Rendering {
             return Ok(Rendered { texts: templates, masker: Arc::default() });
         }
         let Subject { plan, run, attempt, exception } = subject;
-        let task = plan.index_of(attempt.task.as_str()).map(|index| plan.task(index));
-        let scene = self.scene(plan, run, task, attempt, &templates).await?;
+        let scene = match attempt {
+            Some(attempt) => self.scene(plan, run, attempt, &templates).await?,
+            None => Scene::default(),
+        };
         if !wants_lookup(templates.iter().map(String::as_str)) {
             let lookup = Arc::new(NothingToLookUp);
             let texts = scene.render(plan, run, attempt, exception, &templates, lookup)?;
@@ -92,9 +95,11 @@ impl Rendering {
             away: Mutex::default(),
         });
         let rendered = tokio::task::spawn_blocking({
-            let (plan, run, attempt) = (Arc::clone(plan), run.clone(), attempt.clone());
+            let (plan, run, attempt) = (Arc::clone(plan), run.clone(), attempt.cloned());
             let (exception, lookup) = (exception.cloned(), Arc::clone(&answers));
-            move || scene.render(&plan, &run, &attempt, exception.as_ref(), &templates, lookup)
+            move || {
+                scene.render(&plan, &run, attempt.as_ref(), exception.as_ref(), &templates, lookup)
+            }
         });
         let rendered = rendered.await.unwrap_or_else(|panicked| Err(failed(&panicked.to_string())));
         let away = answers.away.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -118,11 +123,10 @@ impl Rendering {
         &self,
         plan: &Plan,
         run: &DagRun,
-        task: Option<&Task>,
         attempt: &AttemptKey,
         templates: &[String],
     ) -> Result<Scene, RenderError> {
-        let Some(task) = task else { return Ok(Scene::default()) };
+        let Some(task) = task_of(plan, attempt) else { return Ok(Scene::default()) };
         let wants = wants_outputs(templates.iter().map(String::as_str));
         let xcoms = if wants || view::is_expanded_over_outputs(task) {
             self.store.outputs(run.key, &view::sources(plan, task)).await?
@@ -151,14 +155,14 @@ impl Scene {
         &self,
         plan: &Plan,
         run: &DagRun,
-        attempt: &AttemptKey,
+        attempt: Option<&AttemptKey>,
         exception: Option<&Failure>,
         templates: &[String],
         lookup: Arc<dyn Lookup>,
     ) -> Result<Vec<String>, RenderError> {
         let renderer = Renderer::new(&Facts {
             dag: &plan.dag,
-            task: plan.index_of(attempt.task.as_str()).map(|index| plan.task(index)),
+            task: attempt.and_then(|attempt| task_of(plan, attempt)),
             run,
             attempt,
             outputs: &self.seen,
@@ -169,6 +173,10 @@ impl Scene {
         let texts = templates.iter().map(|text| renderer.render(text));
         texts.collect::<Result<_, _>>().map_err(|why| failed(&why))
     }
+}
+
+fn task_of<'a>(plan: &'a Plan, attempt: &AttemptKey) -> Option<&'a Task> {
+    plan.index_of(attempt.task.as_str()).map(|index| plan.task(index))
 }
 
 fn failed(why: &str) -> RenderError {

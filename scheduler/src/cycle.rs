@@ -13,6 +13,7 @@ use towpath_common::port::{BusEvent, Commit, StoreError, Subscription};
 use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
 use crate::leader::Term;
+use crate::notify::Notifier;
 use crate::sweep::{LaneDepths, Outside, Watch, sweep};
 use crate::takeover::{load, load_dag};
 use crate::wait::Waiter;
@@ -87,6 +88,7 @@ pub(crate) struct Cycle<'a> {
     sweep_tick: tokio::time::Interval,
     watch: Watch,
     waiter: Waiter,
+    notifier: Notifier,
     /// Workers to strike off after the next commit.
     dead: Vec<WorkerName>,
 }
@@ -137,6 +139,7 @@ impl<'a> Cycle<'a> {
             sweep_tick: ticking(config.sweep_interval),
             watch,
             waiter: Waiter::new(services),
+            notifier: Notifier::start(services),
             dead: Vec::new(),
         })
     }
@@ -285,6 +288,9 @@ impl<'a> Cycle<'a> {
         let commit = self.world.commit_of(&mut self.draft);
         if !commit.is_empty() {
             self.write(&commit).await?;
+        }
+        if !commit.notifications.is_empty() {
+            self.notifier.ring();
         }
         let draft = std::mem::take(&mut self.draft);
         draft.waits_over.iter().for_each(|place| self.waiter.stop(*place));

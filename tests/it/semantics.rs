@@ -2,6 +2,7 @@
 //! Dags that Airflow has run, run for real.
 
 mod examples;
+mod notifications;
 mod recorded;
 mod secrets;
 mod verbs;

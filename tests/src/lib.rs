@@ -5,5 +5,6 @@ pub mod bench;
 pub mod cluster;
 pub mod docker;
 pub mod process;
+pub mod receiver;
 pub mod service;
 pub mod tap;

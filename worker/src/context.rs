@@ -106,7 +106,8 @@ impl RunContext {
         let mut templates: Vec<&mut String> = spec.command.iter_mut().collect();
         templates.extend(spec.environment.values_mut());
         templates.extend(spec.container.working_dir.as_mut());
-        let subject = Subject { plan: &self.plan, run: &self.run, attempt, exception: None };
+        let subject =
+            Subject { plan: &self.plan, run: &self.run, attempt: Some(attempt), exception: None };
         let texts = templates.iter().map(|text| text.as_str().to_owned()).collect();
         let Rendered { texts, masker } = rendering.render(subject, texts).await?;
         templates.into_iter().zip(texts).for_each(|(place, text)| *place = text);

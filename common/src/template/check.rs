@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::context::{LAZY, NAMES};
+use super::context::{LAZY, NAMES, OF_INSTANCES};
 use super::macros::MACROS;
 use super::{environment, is_template, words};
 
@@ -13,6 +13,8 @@ pub struct Known<'a> {
     pub above: &'a BTreeSet<&'a str>,
     /// The names that the task is expanded over.
     pub map: Option<&'a BTreeSet<&'a str>>,
+    /// It is about a run and not about one of its tasks.
+    pub of_run: bool,
 }
 
 /// Checks a template without rendering it. The error says what is wrong and what would be right.
@@ -43,6 +45,9 @@ fn check_name(path: &str, known: &Known<'_>) -> Result<(), String> {
             "{task:?} is not above this task, so its outputs cannot be used here; above it are {}",
             list(known.above.iter().copied())
         )),
+        (name, _) if known.of_run && OF_INSTANCES.contains(&name) => {
+            Err(format!("`{name}` is undefined: this is told of the whole run, not of a task"))
+        }
         ("map", name) => check_map(name, known.map),
         ("var", None | Some("value" | "json")) => Ok(()),
         ("var", Some(other)) => {

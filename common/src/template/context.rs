@@ -11,6 +11,7 @@ use super::lookup::{ByName, Kind, Lookup, refused};
 use super::macros::Macros;
 use super::pull::InstanceValue;
 use crate::asset::AssetEvent;
+use crate::id::AttemptKey;
 use crate::outcome::Failure;
 use crate::run::{DagRun, RunType};
 use crate::time::Timestamp;
@@ -39,6 +40,19 @@ pub const NAMES: &[&str] = &[
     "test_mode",
     "map_index_template",
     "exception",
+];
+
+/// Of them those that only an instance has.
+pub const OF_INSTANCES: &[&str] = &[
+    "task",
+    "ti",
+    "task_instance",
+    "task_instance_key_str",
+    "inlets",
+    "outlets",
+    "map_index_template",
+    "exception",
+    "map",
 ];
 
 /// The names that are looked up when they are asked for.
@@ -93,16 +107,13 @@ fn date(at: Timestamp) -> Value {
 }
 
 fn known(facts: &Facts<'_>) -> BTreeMap<&'static str, Value> {
-    let Facts { dag, task, run, attempt, outputs, map, exception, lookup } = facts;
+    let Facts { dag, run, attempt, outputs, lookup, .. } = facts;
     let logical_date = DateTimeValue::utc(run.logical_date);
     let mut names: BTreeMap<&str, Value> = DATE_FORMATS
         .iter()
         .map(|(name, format)| (*name, Value::from(logical_date.format(format))))
         .collect();
-    let instance = Value::from_object(instance(facts));
     let by_name = |kind| Value::from_object(ByName { kind, lookup: Arc::clone(lookup) });
-    let assets = |assets: Option<&Vec<String>>| Value::from(assets.cloned().unwrap_or_default());
-    let key = format!("{}__{}__{}", dag.dag_id, attempt.task, logical_date.format("%Y%m%d"));
     names.extend([
         ("logical_date", date(run.logical_date)),
         ("data_interval_start", date(run.data_interval.start)),
@@ -117,24 +128,14 @@ fn known(facts: &Facts<'_>) -> BTreeMap<&'static str, Value> {
                 ("description", Value::from(dag.description.as_str())),
             ]),
         ),
-        ("task", Value::from_pairs([("task_id", Value::from(attempt.task.as_str()))])),
-        ("ti", instance.clone()),
-        ("task_instance", instance),
-        ("task_instance_key_str", Value::from(key)),
         ("params", Value::from(Serde(&run.params))),
         ("outputs", Value::from(Serde(outputs))),
         ("var", Value::from_pairs([("value", by_name(Kind::Text)), ("json", by_name(Kind::Json))])),
         ("conn", by_name(Kind::Connection)),
         ("macros", Value::from_object(Macros)),
-        ("inlets", assets(task.map(|task| &task.inlets))),
-        ("outlets", assets(task.map(|task| &task.outlets))),
         ("test_mode", Value::from(false)),
-        ("exception", Value::from(exception.map(Failure::to_string))),
     ]);
-    let expand = task.and_then(|task| task.expand.as_ref());
-    let template = expand.and_then(|expand| expand.map_index_template.as_deref());
-    names.insert("map_index_template", Value::from(template));
-    names.extend(map.map(|map| ("map", Value::from(Serde(map)))));
+    names.extend(attempt.iter().flat_map(|attempt| of_instance(facts, attempt)));
     if run.run_type == RunType::AssetTriggered {
         // Such a run stands for no date.
         let dated = |name: &str| DATE_FORMATS.iter().any(|(date, _)| *date == name);
@@ -144,8 +145,30 @@ fn known(facts: &Facts<'_>) -> BTreeMap<&'static str, Value> {
     names
 }
 
-fn instance(facts: &Facts<'_>) -> InstanceValue {
-    let Facts { dag, task, run, attempt, lookup, .. } = facts;
+/// What an instance has and a whole run has not.
+fn of_instance(facts: &Facts<'_>, attempt: &AttemptKey) -> Vec<(&'static str, Value)> {
+    let Facts { dag, task, run, map, exception, .. } = facts;
+    let instance = Value::from_object(instance(facts, attempt));
+    let assets = |assets: Option<&Vec<String>>| Value::from(assets.cloned().unwrap_or_default());
+    let date = DateTimeValue::utc(run.logical_date).format("%Y%m%d");
+    let expand = task.and_then(|task| task.expand.as_ref());
+    let template = expand.and_then(|expand| expand.map_index_template.as_deref());
+    let mut names = vec![
+        ("task", Value::from_pairs([("task_id", Value::from(attempt.task.as_str()))])),
+        ("ti", instance.clone()),
+        ("task_instance", instance),
+        ("task_instance_key_str", Value::from(format!("{}__{}__{date}", dag.dag_id, attempt.task))),
+        ("inlets", assets(task.map(|task| &task.inlets))),
+        ("outlets", assets(task.map(|task| &task.outlets))),
+        ("map_index_template", Value::from(template)),
+        ("exception", Value::from(exception.map(Failure::to_string))),
+    ];
+    names.extend(map.map(|map| ("map", Value::from(Serde(map)))));
+    names
+}
+
+fn instance(facts: &Facts<'_>, attempt: &AttemptKey) -> InstanceValue {
+    let Facts { dag, task, run, lookup, .. } = facts;
     let tries = task.map(|task| task.retry.retries);
     let facts = BTreeMap::from([
         ("task_id", Value::from(attempt.task.as_str())),

@@ -1,11 +1,13 @@
 //! The DAG file as people write it. These types are the file's format: the parser reads into them, and
 //! the published JSON Schema, with these comments as its descriptions, is generated from them.
 
+mod notify;
 mod schedule;
 mod settings;
 mod task;
 mod wait;
 
+pub use notify::{AuthoredChannel, AuthoredDeadline};
 pub use schedule::{AuthoredCalendar, AuthoredSchedule, DetailedSchedule};
 pub use settings::{AuthoredRetryRule, TaskSettings};
 pub use task::{AuthoredExpand, AuthoredGroup, AuthoredTask, AuthoredTeardown};
@@ -96,6 +98,17 @@ pub struct AuthoredDag {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, AuthoredParam>")]
     pub params: BTreeMap<String, Spanned<serde_json::Value>>,
+    /// Who is told that a run has failed.
+    #[serde(default)]
+    #[schemars(with = "Vec<AuthoredChannel>")]
+    pub on_failure: Vec<Spanned<AuthoredChannel>>,
+    /// Who is told that a run has succeeded.
+    #[serde(default)]
+    #[schemars(with = "Vec<AuthoredChannel>")]
+    pub on_success: Vec<Spanned<AuthoredChannel>>,
+    /// Who is told of a run that is not done in time.
+    #[serde(default)]
+    pub deadlines: Vec<AuthoredDeadline>,
     /// What tasks have that do not say otherwise.
     #[serde(default)]
     pub defaults: TaskSettings,

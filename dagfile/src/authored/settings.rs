@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::Scalar;
+use super::notify::AuthoredChannel;
 
 /// Declares a struct with the fields that it names and the settings that tasks and `defaults` share.
 /// Serde's `flatten` would be shorter, and would lose the places of values and unknown keys.
@@ -103,6 +104,22 @@ macro_rules! with_settings {
             /// What to do about failures of some kinds; the first that fits decides.
             #[serde(default)]
             pub retry_policy: Option<Vec<AuthoredRetryRule>>,
+            /// Who is told when it has failed for good.
+            #[serde(default)]
+            #[schemars(with = "Option<Vec<AuthoredChannel>>")]
+            pub on_failure: Option<Vec<Spanned<AuthoredChannel>>>,
+            /// Who is told when it has failed and is tried again.
+            #[serde(default)]
+            #[schemars(with = "Option<Vec<AuthoredChannel>>")]
+            pub on_retry: Option<Vec<Spanned<AuthoredChannel>>>,
+            /// Who is told when it has succeeded.
+            #[serde(default)]
+            #[schemars(with = "Option<Vec<AuthoredChannel>>")]
+            pub on_success: Option<Vec<Spanned<AuthoredChannel>>>,
+            /// Who is told when it is skipped.
+            #[serde(default)]
+            #[schemars(with = "Option<Vec<AuthoredChannel>>")]
+            pub on_skipped: Option<Vec<Spanned<AuthoredChannel>>>,
             /// How long an attempt may run.
             #[serde(default)]
             #[schemars(with = "Option<Scalar>")]
@@ -213,7 +230,7 @@ macro_rules! for_settings {
             depends_on_past, wait_for_downstream, pool, pool_slots, priority_weight, weight_rule,
             max_active_tis_per_dag, max_active_tis_per_dagrun, retries, retry_delay,
             retry_exponential_backoff, max_retry_delay, retry_policy, execution_timeout,
-            queue_timeout, stop_grace_period,
+            queue_timeout, stop_grace_period, on_failure, on_retry, on_success, on_skipped,
         )
     };
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::Scalar;
+use super::notify::AuthoredChannel;
 use super::settings::{AuthoredRetryRule, Resources, TaskSettings, with_settings};
 use super::wait::{AuthoredPoke, AuthoredWait};
 

@@ -1,21 +1,21 @@
 //! From the authored form to the canonical one: every value checked, defaults merged, tasks sorted.
 
 mod mapping;
+mod notify;
 mod schedule;
 mod task;
+mod templates;
 mod wait;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 use towpath_common::Word;
-use towpath_common::dag::{Builtin, Dag, MAX_ACTIVE_RUNS, Param, Schedule};
+use towpath_common::dag::{Dag, MAX_ACTIVE_RUNS, Param, Schedule};
 use towpath_common::id::{DagId, NameError};
 use towpath_common::params;
-use towpath_common::plan::Plan;
-use towpath_common::template::{Known, check as check_template, is_template};
 
 use crate::authored::{AuthoredDag, Scalar};
 use crate::diagnostic::Diagnostic;
@@ -45,6 +45,8 @@ pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
     );
     let dagrun_timeout = task::duration(authored.dagrun_timeout.as_ref(), &mut wrong);
     let params = params(authored, &mut wrong);
+    let notify = notify::of_dag(authored, &mut wrong);
+    let deadlines = notify::deadlines(&authored.deadlines, &mut wrong);
     let laid = laid_out(authored, &mut wrong);
     let mut tasks = Vec::new();
     for task in &laid {
@@ -68,9 +70,11 @@ pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
         max_consecutive_failed_dag_runs: failed_runs,
         dagrun_timeout,
         params,
+        notify,
+        deadlines,
         ..Dag::new(dag_id, tasks)
     };
-    check_templates(&laid, &dag)?;
+    templates::check(authored, &laid, &dag)?;
     Ok(dag)
 }
 
@@ -195,55 +199,4 @@ fn read_param(name: &str, value: &Value) -> Result<Param, String> {
             .map_err(|why| format!("the default of {name:?}: {why}"))?;
     }
     Ok(param)
-}
-
-/// Every template against what will be known when it is rendered.
-fn check_templates(laid: &[LaidTask<'_>], dag: &Dag) -> Result<(), Vec<Diagnostic>> {
-    // Most large files are generated and hold no template at all.
-    let any = (0..).zip(laid).any(|(index, laid): (usize, _)| {
-        let texts = templates(laid, dag.tasks[index].builtin.as_ref());
-        texts.iter().any(|(text, _)| is_template(text))
-    });
-    if !any {
-        return Ok(());
-    }
-    let plan =
-        Plan::new(dag.clone()).map_err(|missing| vec![Diagnostic::of_file(missing.to_string())])?;
-    let params: BTreeSet<&str> = dag.params.keys().map(String::as_str).collect();
-    let mut wrong = Wrong::default();
-    for (index, laid) in (0..).zip(laid) {
-        let texts = templates(laid, plan.task(index).builtin.as_ref());
-        if !texts.iter().any(|text| is_template(text.0)) {
-            continue;
-        }
-        let above = plan.above(index);
-        let above: BTreeSet<&str> = above.iter().map(|task| plan.task(*task).id.as_str()).collect();
-        let expand = plan.task(index).expand.as_ref();
-        let map = expand.map(|expand| expand.over.keys().map(String::as_str).collect());
-        let known = Known { params: &params, above: &above, map: map.as_ref() };
-        for (text, at) in texts {
-            if let Err(message) = check_template(text, &known) {
-                wrong.add(at, message);
-            }
-        }
-    }
-    wrong.list.dedup();
-    if wrong.list.is_empty() { Ok(()) } else { Err(wrong.list) }
-}
-
-/// All templates of a task, with their places.
-fn templates<'a>(laid: &'a LaidTask<'_>, builtin: Option<&'a Builtin>) -> Vec<(&'a str, Location)> {
-    let mut texts = Vec::new();
-    let command = laid.task.value.command.iter().flat_map(|command| &command.value);
-    for text in command.chain(laid.settings.environment.values()) {
-        texts.push((text.value.0.as_str(), text.referenced));
-    }
-    let own = laid.task.value.expand.iter().filter_map(|e| e.value.map_index_template.as_ref());
-    for text in laid.settings.working_dir.iter().chain(own) {
-        texts.push((text.value.as_str(), text.referenced));
-    }
-    if let (Some(authored), Some(Builtin::Wait(wait))) = (&laid.task.value.wait, builtin) {
-        texts.extend(wait.target.templates().into_iter().map(|text| (text, authored.referenced)));
-    }
-    texts
 }

@@ -11,7 +11,7 @@ use towpath_common::dag::{
 use towpath_common::id::{PoolName, QueueName, TaskId};
 use towpath_common::outcome::FailureClass;
 
-use super::{Wrong, at_least, mapping, not_a_name, wait};
+use super::{Wrong, at_least, mapping, not_a_name, notify, wait};
 use crate::authored::{AuthoredDag, AuthoredRetryRule, AuthoredTeardown, Scalar, TaskSettings};
 use crate::layout::LaidTask;
 use crate::quantity;
@@ -50,6 +50,7 @@ pub fn compile(laid: &LaidTask<'_>, dag: &AuthoredDag, wrong: &mut Wrong) -> Opt
         outlets: assets(&task.value.outlets, wrong),
         inlets: assets(&task.value.inlets, wrong),
         past: past(settings),
+        notify: notify::of_task(settings, wrong),
         execution_timeout: timeout,
         queue_timeout: duration(settings.queue_timeout.as_ref(), wrong),
         stop_grace_period: grace.unwrap_or(defaults.stop_grace_period),

@@ -15,6 +15,7 @@ pub mod past;
 pub mod people;
 mod readiness;
 mod retry;
+pub mod telling;
 pub mod timetable;
 
 pub use advance::{Rules, Stale, Work, advance, settle};

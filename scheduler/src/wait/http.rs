@@ -1,7 +1,6 @@
 //! Looking at an HTTP server.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use reqwest::Client;
 use towpath_common::outcome::Outputs;
 
 use super::look::Sight;
+use crate::http::{install_tls, words};
 
 /// How long one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(30);
@@ -19,8 +19,7 @@ pub struct HttpClient(OnceLock<Result<Client, String>>);
 impl HttpClient {
     fn client(&self) -> Result<&Client, String> {
         let made = self.0.get_or_init(|| {
-            // Another part of the process may have chosen one before.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+            install_tls();
             Client::builder().timeout(LOOK_MAX).build().map_err(|error| error.to_string())
         });
         made.as_ref().map_err(Clone::clone)
@@ -60,17 +59,5 @@ impl HttpClient {
             (Some(wanted), Ok(text)) if text.contains(wanted) => Sight::Found(Outputs::new()),
             (Some(wanted), Ok(_)) => Sight::NotYet(format!("the answer of {url} lacks {wanted:?}")),
         }
-    }
-}
-
-/// The innermost cause says what is wrong: "connection refused".
-fn words(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    match error.source() {
-        Some(_) => cause.to_string(),
-        None => error.to_string(),
     }
 }

@@ -64,7 +64,7 @@ impl Looker {
     ) -> Result<(Target, Arc<Masker>), RenderError> {
         let Waiting { attempt, run, plan, .. } = waiting;
         let templates = target.templates().into_iter().map(str::to_owned).collect();
-        let subject = Subject { plan, run, attempt, exception: None };
+        let subject = Subject { plan, run, attempt: Some(attempt), exception: None };
         let rendered = self.services.rendering.render(subject, templates).await?;
         Ok((target.with_texts(rendered.texts), rendered.masker))
     }

@@ -6,6 +6,7 @@ use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
 use towpath_common::id::RunKey;
 use towpath_common::message::Dispatch;
+use towpath_common::notification::Occasion;
 use towpath_common::port::XCom;
 use towpath_common::run::InstanceRecord;
 use towpath_common::state::TaskState;
@@ -14,7 +15,7 @@ use towpath_common::time::Timestamp;
 use super::lots::Lot;
 use super::{Timer, World, demand, lane_of};
 use crate::core::admission::Place;
-use crate::core::{Stale, advance};
+use crate::core::{Stale, advance, telling};
 use crate::draft::Draft;
 
 impl World {
@@ -74,7 +75,7 @@ impl World {
                     draft.runs.insert(key);
                     self.lots.start(&run.run);
                     let (run, plan) = (run.run.clone(), std::sync::Arc::clone(&run.plan));
-                    self.set_run_timer(&run, &plan);
+                    self.set_run_timers(&run, &plan);
                 }
                 Decision::ReopenRun { .. } => {
                     draft.runs.insert(key);
@@ -85,6 +86,7 @@ impl World {
                 Decision::FinishRun { state, .. } => {
                     draft.runs.insert(key);
                     draft.ended_runs.push(key);
+                    draft.notifications.extend(telling::of_run(run, state, now));
                     ended = Some((run.run.dag_id.clone(), Lot::of(&run.run), state));
                     self.lots.leave(&run.run);
                     tracing::info!(dag.id = %run.run.dag_id, run.id = %run.run.run_id, %state, "run ended");
@@ -138,6 +140,8 @@ impl World {
                 Decision::Retry { instance, at, .. } => {
                     draft.instances.insert((key, instance));
                     draft.ended_attempts.push(run.record(instance));
+                    let told = telling::of_instance(run, instance, Occasion::Retry, now);
+                    draft.notifications.extend(told);
                     self.timers.insert((at, Timer::Retry(key, instance)));
                     self.release((key, instance));
                 }
@@ -158,6 +162,10 @@ impl World {
                     changed = true;
                 }
                 Decision::Finish { instance, outputs, state, at, .. } => {
+                    if let Some(occasion) = telling::occasion(state) {
+                        let told = telling::of_instance(run, instance, occasion, now);
+                        draft.notifications.extend(told);
+                    }
                     changed |= run.plan.looks_back();
                     let task = run.plan.task(run.instance(instance).task);
                     if state == TaskState::Success && !task.outlets.is_empty() {

@@ -16,6 +16,7 @@ use self::assets::Assets;
 use self::lots::Lots;
 use crate::core::Rules;
 use crate::core::admission::{Demand, Lanes, Place};
+use crate::core::telling::of_deadline;
 use crate::core::timetable::Timetable;
 use crate::draft::Draft;
 
@@ -47,13 +48,18 @@ pub enum Timer {
     /// The attempt of this number has waited for a worker as long as it may.
     QueueTimeout(RunKey, InstanceIndex, u32),
     RunTimeout(RunKey),
+    /// The run's deadline of this number.
+    Deadline(RunKey, usize),
 }
 
 impl Timer {
     fn run(&self) -> Option<RunKey> {
         match self {
             Self::Fire(_) => None,
-            Self::Retry(run, _) | Self::QueueTimeout(run, ..) | Self::RunTimeout(run) => Some(*run),
+            Self::Retry(run, _)
+            | Self::QueueTimeout(run, ..)
+            | Self::RunTimeout(run)
+            | Self::Deadline(run, _) => Some(*run),
         }
     }
 }
@@ -118,6 +124,10 @@ impl World {
                     let _ = self.advance(run, Event::RunTimedOut, now, draft);
                 }
                 Some((_, Timer::RunTimeout(_))) => {}
+                Some((_, Timer::Deadline(run, number))) => {
+                    let told = self.runs.get(&run).map(|run| of_deadline(run, number, now));
+                    draft.notifications.extend(told.into_iter().flatten());
+                }
                 None => break,
             }
         }

@@ -16,6 +16,7 @@ use super::lots::Lot;
 use super::{Previous, Timer, World, demand, lane_of};
 use crate::core::admission::Place;
 use crate::core::settle;
+use crate::core::telling::due;
 use crate::draft::Draft;
 
 impl World {
@@ -69,7 +70,7 @@ impl World {
             // It is looked at, and perhaps reopened, by a person's command.
             RunState::Success | RunState::Failed => {}
         }
-        self.set_run_timer(&run.run, &run.plan);
+        self.set_run_timers(&run.run, &run.plan);
         self.runs.insert(run.run.key, run);
     }
 
@@ -80,9 +81,14 @@ impl World {
         })
     }
 
-    pub(super) fn set_run_timer(&mut self, run: &DagRun, plan: &Plan) {
+    pub(super) fn set_run_timers(&mut self, run: &DagRun, plan: &Plan) {
         if let (Some(timeout), Some(started_at)) = (plan.dag.dagrun_timeout, run.started_at) {
             self.timers.insert((started_at.plus(timeout), Timer::RunTimeout(run.key)));
+        }
+        for (number, deadline) in plan.dag.deadlines.iter().enumerate() {
+            if let Some(at) = due(deadline, run) {
+                self.timers.insert((at, Timer::Deadline(run.key, number)));
+            }
         }
     }
 

@@ -31,7 +31,7 @@ tasks:
         printf 'user:%s' "$TOKEN" | base64
         for part in 'c4n4r' 'y-5ings/lo' 'w+er'; do printf '%s' "$part"; sleep 0.05; done; echo
   outputs: {environment: {PASSWORD: "{{ conn.db.password }}"}, command: [sh, -c, 'echo "x=$PASSWORD" >> $TOWPATH_OUTPUT']}
-  launch: {command: ["/no/such/{{ conn.db.password }}"]}
+  launch: {command: ["/no/such/{{ conn.db.password }}"], on_failure: [{webhook: {url: "http://127.0.0.1:1/{{ conn.db.password }}"}}]}
   wrong: {command: ["{{ macros.ds_add(conn.db.password, 1) }}"]}
   wait: {wait: {http: {url: "http://127.0.0.1:1/{{ var.value.token }}"}, timeout: 1s, poke_interval: 100ms}}
 "#;
