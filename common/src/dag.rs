@@ -19,7 +19,7 @@ pub use rule::{Fixture, Flow, TriggerRule};
 pub use schedule::{
     Calendar, ClockChanges, Covers, CronTimes, FirstRun, Fold, Gap, Period, Schedule, When,
 };
-pub use wait::{NOT_YET_EXIT_CODE, POKE_INTERVAL, Poke, Target, WAIT_TIMEOUT, Wait};
+pub use wait::{NOT_YET_EXIT_CODE, ObjectTarget, POKE_INTERVAL, Poke, Target, WAIT_TIMEOUT, Wait};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

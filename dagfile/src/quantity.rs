@@ -54,9 +54,19 @@ pub fn step(text: &str) -> Result<(u32, Duration), String> {
     }
 }
 
-/// `512Mi`, `2Gi`, `1500M`, or a number of bytes.
+/// An amount that a container can be limited to.
 pub fn memory(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not an amount of memory; write one like 512Mi or 2Gi");
+    let bytes = bytes(text)?;
+    // Docker refuses less.
+    if bytes < 6 << 20 {
+        return Err(format!("{text:?} is less than 6Mi, the least that a container can have"));
+    }
+    Ok(bytes)
+}
+
+/// `512Mi`, `2Gi`, `1500M`, or a number of bytes.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not an amount of bytes; write one like 512Mi or 2Gi");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.trim() {
@@ -71,10 +81,6 @@ pub fn memory(text: &str) -> Result<u64, String> {
         _ => return Err(wrong()),
     };
     let bytes = number.parse::<f64>().map_err(|_| wrong())? * factor as f64;
-    // Docker refuses less.
-    if bytes < (6 << 20) as f64 {
-        return Err(format!("{text:?} is less than 6Mi, the least that a container can have"));
-    }
     Ok(bytes as u64)
 }
 

@@ -1,9 +1,11 @@
 //! PostgreSQL, Redis and RabbitMQ, each an instance of the test's own: a folder, a free port, a process
 //! that can be killed and started again with its data.
 
+pub mod mariadb;
 pub mod postgres;
 mod rabbitmq;
 mod redis;
+pub mod s3;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{is_false, micros};
+use crate::asset::AssetName;
 use crate::id::{DagId, TaskId};
 
 /// Airflow's defaults.
@@ -53,6 +54,10 @@ pub enum Target {
     },
     /// A row whose first value is neither null, false, zero nor empty.
     Sql { connection: String, query: String },
+    /// An object in a store that speaks S3.
+    S3(ObjectTarget),
+    /// An event of the asset that is not older than the run's logical date.
+    Asset { name: AssetName },
     /// A task, or a run, of another Dag: that of the same logical date, or so much earlier.
     ExternalTask {
         dag_id: DagId,
@@ -74,6 +79,20 @@ pub enum Target {
     },
 }
 
+/// One object by its key, or any that fits a pattern, or any in a folder (`data/`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectTarget {
+    pub connection: String,
+    pub bucket: String,
+    pub key: String,
+    /// In bytes.
+    #[serde(default)]
+    pub min_size: u64,
+    /// Since it was last written.
+    #[serde(default, with = "micros")]
+    pub min_age: Duration,
+}
+
 impl Target {
     /// All its templates.
     pub fn templates(&self) -> Vec<&str> {
@@ -85,6 +104,8 @@ impl Target {
                 [url.as_str()].into_iter().chain(rest).collect()
             }
             Self::Sql { query, .. } => vec![query],
+            Self::S3(ObjectTarget { bucket, key, .. }) => vec![bucket, key],
+            Self::Asset { name } => vec![name],
             Self::TriggeredRun { params, .. } => params.values().map(String::as_str).collect(),
             Self::Delta { .. } | Self::ExternalTask { .. } => Vec::new(),
         }
@@ -100,6 +121,8 @@ impl Target {
             Self::Http { url, headers, contains } => {
                 [url].into_iter().chain(headers.values_mut()).chain(contains).collect()
             }
+            Self::S3(ObjectTarget { bucket, key, .. }) => vec![bucket, key],
+            Self::Asset { name } => vec![name],
             Self::TriggeredRun { params, .. } => params.values_mut().collect(),
             Self::Delta { .. } | Self::ExternalTask { .. } => Vec::new(),
         };

@@ -11,7 +11,9 @@ pub use notify::{AuthoredChannel, AuthoredDeadline};
 pub use schedule::{AuthoredCalendar, AuthoredSchedule, DetailedSchedule};
 pub use settings::{AuthoredRetryRule, TaskSettings};
 pub use task::{AuthoredExpand, AuthoredGroup, AuthoredTask, AuthoredTeardown};
-pub use wait::{AuthoredExternal, AuthoredHttp, AuthoredSql, AuthoredTrigger, AuthoredWait};
+pub use wait::{
+    AuthoredExternal, AuthoredHttp, AuthoredS3, AuthoredSql, AuthoredTrigger, AuthoredWait,
+};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

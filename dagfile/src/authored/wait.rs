@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::Scalar;
 
-/// For what a task waits: one of time, delta, file, http, sql, external_task and trigger_dag.
+/// For what a task waits: one of time, delta, file, http, sql, s3, asset, external_task and trigger_dag.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthoredWait {
@@ -30,6 +30,13 @@ pub struct AuthoredWait {
     /// A query whose first value is neither null, false, zero nor empty.
     #[serde(default)]
     pub sql: Option<AuthoredSql>,
+    /// An object in a store that speaks S3; its outputs `key`, `size` and `last_modified`.
+    #[serde(default)]
+    pub s3: Option<AuthoredS3>,
+    /// An event of this asset, not older than the run's logical date; a template.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub asset: Option<Spanned<String>>,
     /// A run of another Dag, or a task of it.
     #[serde(default)]
     pub external_task: Option<AuthoredExternal>,
@@ -69,12 +76,32 @@ pub struct AuthoredHttp {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthoredSql {
-    /// A connection to PostgreSQL, MySQL or MariaDB: its URI is in the scheduler's environment, as
-    /// TOWPATH_CONN_NAME.
+    /// A connection to PostgreSQL, MySQL or MariaDB.
     pub connection: String,
     /// The query, as a template.
     #[schemars(with = "String")]
     pub query: Spanned<String>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthoredS3 {
+    /// A connection of type aws.
+    pub connection: String,
+    /// A template.
+    #[schemars(with = "String")]
+    pub bucket: Spanned<String>,
+    /// The object's key, or a pattern with `*`, `?` and `[…]`, or a folder that ends with `/`; a template.
+    #[schemars(with = "String")]
+    pub key: Spanned<String>,
+    /// How large it must be: 1, 10Ki, 2Mi bytes.
+    #[serde(default)]
+    #[schemars(with = "Option<Scalar>")]
+    pub min_size: Option<Spanned<Scalar>>,
+    /// How long it must have been left as it is.
+    #[serde(default)]
+    #[schemars(with = "Option<Scalar>")]
+    pub min_age: Option<Spanned<Scalar>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

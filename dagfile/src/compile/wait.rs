@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use serde_saphyr::Spanned;
-use towpath_common::dag::{NOT_YET_EXIT_CODE, POKE_INTERVAL, Poke, Target, WAIT_TIMEOUT, Wait};
+use towpath_common::dag::{
+    NOT_YET_EXIT_CODE, ObjectTarget, POKE_INTERVAL, Poke, Target, WAIT_TIMEOUT, Wait,
+};
 use towpath_common::id::{DagId, TaskId};
 
 use super::Wrong;
 use super::task::duration;
-use crate::authored::{AuthoredExternal, AuthoredHttp, AuthoredSql, AuthoredTrigger, AuthoredWait};
+use crate::authored::{
+    AuthoredExternal, AuthoredHttp, AuthoredS3, AuthoredSql, AuthoredTrigger, AuthoredWait,
+};
 use crate::layout::LaidTask;
+use crate::quantity;
 
 pub fn wait(authored: &Spanned<AuthoredWait>, wrong: &mut Wrong) -> Option<Wait> {
     let wait = &authored.value;
@@ -31,6 +36,10 @@ pub fn wait(authored: &Spanned<AuthoredWait>, wrong: &mut Wrong) -> Option<Wait>
         let query = query.value.clone();
         targets.push(Target::Sql { connection: connection.clone(), query });
     }
+    targets.extend(wait.s3.as_ref().map(|s3| Target::S3(object(s3, wrong))));
+    if let Some(asset) = &wait.asset {
+        targets.push(Target::Asset { name: asset.value.clone() });
+    }
     targets
         .extend(wait.external_task.as_ref().and_then(|external| self::external(external, wrong)));
     targets.extend(wait.trigger_dag.as_ref().and_then(|trigger| self::trigger(trigger, wrong)));
@@ -40,11 +49,13 @@ pub fn wait(authored: &Spanned<AuthoredWait>, wrong: &mut Wrong) -> Option<Wait>
         wait.file.is_some(),
         wait.http.is_some(),
         wait.sql.is_some(),
+        wait.s3.is_some(),
+        wait.asset.is_some(),
         wait.external_task.is_some(),
         wait.trigger_dag.is_some(),
     ];
     if given.iter().filter(|given| **given).count() != 1 {
-        let message = "a task waits for one thing: time, delta, file, http, sql, external_task or trigger_dag";
+        let message = "a task waits for one thing: time, delta, file, http, sql, s3, asset, external_task or trigger_dag";
         wrong.add(authored.referenced, message);
     }
     Some(Wait {
@@ -54,6 +65,17 @@ pub fn wait(authored: &Spanned<AuthoredWait>, wrong: &mut Wrong) -> Option<Wait>
         timeout: duration(wait.timeout.as_ref(), wrong).unwrap_or(WAIT_TIMEOUT),
         soft_fail: wait.soft_fail,
     })
+}
+
+fn object(s3: &AuthoredS3, wrong: &mut Wrong) -> ObjectTarget {
+    let size = s3.min_size.as_ref().and_then(|size| wrong.check(size, |t| quantity::bytes(&t.0)));
+    ObjectTarget {
+        connection: s3.connection.clone(),
+        bucket: s3.bucket.value.clone(),
+        key: s3.key.value.clone(),
+        min_size: size.unwrap_or(0),
+        min_age: duration(s3.min_age.as_ref(), wrong).unwrap_or_default(),
+    }
 }
 
 /// Looking without a pause would do nothing else.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use towpath_common::command::{Command, InboxItem};
+use towpath_common::connection::Connection;
 use towpath_common::dag::Target;
 use towpath_common::id::{DagId, RunKey, TaskId};
 use towpath_common::message::{Announcement, Topic};
@@ -13,10 +14,11 @@ use towpath_common::params;
 use towpath_common::run::{DagRun, DataInterval};
 use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
-use towpath_rendering::{Masker, RenderError, Subject};
+use towpath_rendering::{Masker, RenderError, Subject, Vault, VaultError};
 
 use super::Waiting;
 use super::http::HttpClient;
+use super::s3::Buckets;
 use super::sql::Databases;
 use crate::Services;
 use crate::core::past::done_of_records;
@@ -43,13 +45,19 @@ pub struct Looker {
     services: Services,
     http: HttpClient,
     databases: Databases,
+    buckets: Buckets,
     looks: Semaphore,
 }
 
 impl Looker {
     pub fn new(services: Services) -> Self {
-        let looks = Semaphore::new(LOOKS_MAX);
-        Self { services, http: HttpClient::default(), databases: Databases::default(), looks }
+        Self {
+            services,
+            http: HttpClient::default(),
+            databases: Databases::default(),
+            buckets: Buckets::default(),
+            looks: Semaphore::new(LOOKS_MAX),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -87,10 +95,17 @@ impl Looker {
             Target::Http { url, headers, contains } => {
                 self.http.look(url, headers, contains.as_deref()).await
             }
-            Target::Sql { connection, query } => {
-                let vault = &self.services.rendering.vault;
-                self.databases.look(vault, connection, query).await
-            }
+            Target::Sql { connection, query } => match self.connection(connection).await {
+                Ok(found) => self.databases.look(connection, &found, query).await,
+                Err(sight) => sight,
+            },
+            Target::S3(target) => match self.connection(&target.connection).await {
+                Ok(found) => {
+                    self.buckets.look(&target.connection, &found, target, self.now()).await
+                }
+                Err(sight) => sight,
+            },
+            Target::Asset { name } => self.asset(name, waiting.run.logical_date).await,
             Target::ExternalTask { dag_id, task_id, earlier, fail_when_failed } => {
                 let date = waiting.run.logical_date.minus(*earlier);
                 let looked = self.external(dag_id, task_id.as_ref(), date, *fail_when_failed).await;
@@ -100,6 +115,32 @@ impl Looker {
                 let looked = self.triggered(waiting, dag_id, params, *wait).await;
                 looked.unwrap_or_else(|error| Sight::NotYet(error.to_string()))
             }
+        }
+    }
+
+    /// The connection, or what is to be seen without it.
+    async fn connection(&self, name: &str) -> Result<Connection, Sight> {
+        match self.services.rendering.vault.connection(name).await {
+            Ok(Some(connection)) => Ok(connection),
+            Ok(None) => Err(Sight::Never(format!(
+                "there is no connection {name:?}; make it with `towpath connection set`, or set {} to its URI",
+                Vault::environment_name(name)
+            ))),
+            Err(VaultError::Store(error)) => Err(Sight::NotYet(error.to_string())),
+            Err(error) => Err(Sight::Never(error.to_string())),
+        }
+    }
+
+    async fn asset(&self, name: &str, from: Timestamp) -> Sight {
+        match self.services.store.asset_events(Some(name), 1).await {
+            Err(error) => Sight::NotYet(error.to_string()),
+            Ok(events) => match events.first() {
+                Some(event) if event.at >= from => Sight::Found(Outputs::from_iter([
+                    ("sequence".to_owned(), Value::from(event.sequence)),
+                    ("at".to_owned(), Value::from(event.at.to_string())),
+                ])),
+                _ => Sight::NotYet(format!("the asset {name} has no event since {from}")),
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod http;
 mod look;
+mod s3;
 mod sql;
 
 use std::collections::HashMap;

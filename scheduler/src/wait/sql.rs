@@ -8,12 +8,11 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
-use sqlx::{AssertSqlSafe, Column, Row, TypeInfo, ValueRef};
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions, MySqlRow};
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
 use towpath_common::connection::Connection;
 use towpath_common::outcome::Outputs;
-use towpath_rendering::{Vault, VaultError};
 
 use super::look::Sight;
 
@@ -21,93 +20,122 @@ use super::look::Sight;
 const CONNECTIONS_MAX: u32 = 4;
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
+#[derive(Clone)]
+enum Database {
+    Postgres(PgPool),
+    MySql(MySqlPool),
+}
+
 #[derive(Default)]
-pub struct Databases(Mutex<HashMap<String, AnyPool>>);
+pub struct Databases(Mutex<HashMap<String, Database>>);
 
 impl Databases {
-    pub async fn look(&self, vault: &Vault, connection: &str, query: &str) -> Sight {
-        let found = match vault.connection(connection).await {
-            Ok(found) => found,
-            Err(VaultError::Store(error)) => return Sight::NotYet(error.to_string()),
-            Err(error) => return Sight::Never(error.to_string()),
-        };
-        let Some(found) = found else {
-            let name = Vault::environment_name(connection);
-            return Sight::Never(format!(
-                "there is no connection {connection:?}; make it with `towpath connection set`, or set \
-                 {name} to its URI"
-            ));
-        };
-        let pool = match self.pool(connection, &found) {
-            Ok(pool) => pool,
+    pub async fn look(&self, name: &str, connection: &Connection, query: &str) -> Sight {
+        let database = match self.database(name, connection) {
+            Ok(database) => database,
             Err(why) => return Sight::Never(why),
         };
-        let ask = sqlx::query(AssertSqlSafe(query.to_owned())).fetch_optional(&pool);
-        match tokio::time::timeout(LOOK_MAX, ask).await {
-            Err(_) => Sight::NotYet(format!("{connection} has not answered within {LOOK_MAX:?}")),
-            Ok(Ok(None)) => Sight::NotYet(format!("the query gives no row in {connection}")),
-            Ok(Ok(Some(row))) if is_true(&row) => Sight::Found(Outputs::new()),
-            Ok(Ok(Some(_))) => {
-                Sight::NotYet(format!("the query's first value in {connection} is not true"))
+        match tokio::time::timeout(LOOK_MAX, first_value(&database, query)).await {
+            Err(_) => Sight::NotYet(format!("{name} has not answered within {LOOK_MAX:?}")),
+            Ok(Ok(None)) => Sight::NotYet(format!("the query gives no row in {name}")),
+            Ok(Ok(Some(true))) => Sight::Found(Outputs::new()),
+            Ok(Ok(Some(false))) => {
+                Sight::NotYet(format!("the query's first value in {name} is not true"))
             }
             Ok(Err(sqlx::Error::Database(error))) => {
-                Sight::NotYet(format!("{connection} refuses the query: {error}"))
+                Sight::NotYet(format!("{name} refuses the query: {error}"))
             }
-            Ok(Err(error)) => Sight::NotYet(format!("{connection} cannot be asked: {error}")),
+            Ok(Err(error)) => Sight::NotYet(format!("{name} cannot be asked: {error}")),
         }
     }
 
-    fn pool(&self, name: &str, connection: &Connection) -> Result<AnyPool, String> {
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let url = url(name, connection)?;
-        if let Some(pool) = pools.get(&url) {
-            return Ok(pool.clone());
+    fn database(&self, name: &str, connection: &Connection) -> Result<Database, String> {
+        let uri = connection.uri();
+        let mut databases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = databases.get(&uri) {
+            return Ok(database.clone());
         }
-        sqlx::any::install_default_drivers();
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(LOOK_MAX)
-            .connect_lazy(&url)
-            .map_err(|_| {
-                format!("the connection {name:?} does not name a database as sqlx does")
-            })?;
-        pools.insert(url, pool.clone());
-        Ok(pool)
+        let database = open(name, connection)?;
+        databases.insert(uri, database.clone());
+        Ok(database)
     }
 }
 
-/// The database's own name for itself.
-fn url(name: &str, connection: &Connection) -> Result<String, String> {
-    let conn_type = match connection.conn_type.as_str() {
-        "postgres" => "postgres",
-        "mysql" | "mariadb" => "mysql",
-        other => {
-            return Err(format!(
-                "the connection {name:?} is of type {other:?}; a query is asked of postgres, mysql or \
-                 mariadb"
-            ));
-        }
+fn open(name: &str, connection: &Connection) -> Result<Database, String> {
+    let wrong = |error: sqlx::Error| format!("the connection {name:?} cannot be used: {error}");
+    let url = |conn_type: &str| {
+        Connection { conn_type: conn_type.to_owned(), ..connection.clone() }.uri()
     };
-    Ok(Connection { conn_type: conn_type.to_owned(), ..connection.clone() }.uri())
+    match connection.conn_type.as_str() {
+        "postgres" => {
+            let options = PgPoolOptions::new().max_connections(CONNECTIONS_MAX);
+            let pool = options.acquire_timeout(LOOK_MAX).connect_lazy(&url("postgres"));
+            pool.map(Database::Postgres).map_err(wrong)
+        }
+        "mysql" | "mariadb" => {
+            let options = MySqlPoolOptions::new().max_connections(CONNECTIONS_MAX);
+            let pool = options.acquire_timeout(LOOK_MAX).connect_lazy(&url("mysql"));
+            pool.map(Database::MySql).map_err(wrong)
+        }
+        other => Err(format!(
+            "the connection {name:?} is of type {other:?}; a query is asked of postgres, mysql or mariadb"
+        )),
+    }
 }
 
-/// Airflow's rule: the first value is neither null, false, zero nor empty.
-fn is_true(row: &sqlx::any::AnyRow) -> bool {
-    let Some(column) = row.columns().first() else { return false };
-    if row.try_get_raw(0).is_ok_and(|value| value.is_null()) || column.type_info().is_null() {
+/// Whether the first value of the first row is true; none without a row. A prepared statement is one
+/// statement, whatever a template has put into it.
+async fn first_value(database: &Database, query: &str) -> Result<Option<bool>, sqlx::Error> {
+    let query = AssertSqlSafe(query.to_owned());
+    Ok(match database {
+        Database::Postgres(pool) => {
+            sqlx::query(query).fetch_optional(pool).await?.as_ref().map(is_true_in_postgres)
+        }
+        Database::MySql(pool) => {
+            sqlx::query(query).fetch_optional(pool).await?.as_ref().map(is_true_in_mysql)
+        }
+    })
+}
+
+// Airflow's rule: the first value is neither null, false, zero nor empty.
+
+fn is_true_in_postgres(row: &PgRow) -> bool {
+    let Ok(value) = row.try_get_raw(0) else { return false };
+    if value.is_null() {
+        return false;
+    }
+    match value.type_info().name() {
+        "BOOL" => row.try_get::<bool, _>(0).unwrap_or(false),
+        "INT2" => row.try_get::<i16, _>(0).is_ok_and(|number| number != 0),
+        "INT4" => row.try_get::<i32, _>(0).is_ok_and(|number| number != 0),
+        "INT8" => row.try_get::<i64, _>(0).is_ok_and(|number| number != 0),
+        "FLOAT4" => row.try_get::<f32, _>(0).is_ok_and(|number| number != 0.0),
+        "FLOAT8" => row.try_get::<f64, _>(0).is_ok_and(|number| number != 0.0),
+        // In binary it begins with the number of its digits, of which zero has none.
+        "NUMERIC" => value.as_bytes().is_ok_and(|bytes| !bytes.starts_with(&[0, 0])),
+        _ => row.try_get::<String, _>(0).map_or(true, |text| !is_nothing(&text)),
+    }
+}
+
+fn is_true_in_mysql(row: &MySqlRow) -> bool {
+    let Ok(value) = row.try_get_raw(0) else { return false };
+    if value.is_null() {
         return false;
     }
     if let Ok(number) = row.try_get::<i64, _>(0) {
         return number != 0;
     }
+    if let Ok(number) = row.try_get::<u64, _>(0) {
+        return number != 0;
+    }
     if let Ok(number) = row.try_get::<f64, _>(0) {
         return number != 0.0;
     }
-    if let Ok(flag) = row.try_get::<bool, _>(0) {
-        return flag;
-    }
-    match row.try_get::<String, _>(0) {
-        Ok(text) => !matches!(text.as_str(), "" | "0"),
-        Err(_) => true,
-    }
+    // Decimals come as texts.
+    let text = row.try_get_unchecked::<String, _>(0);
+    text.map_or(true, |text| !is_nothing(&text))
+}
+
+fn is_nothing(text: &str) -> bool {
+    text.is_empty() || text.parse::<f64>().is_ok_and(|number| number == 0.0)
 }

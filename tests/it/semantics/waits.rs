@@ -1,10 +1,12 @@
 //! What waits, against real servers and other Dags.
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, MySqlConnection, PgConnection};
 use towpath_common::state::{RunState, TaskState};
 use towpath_tests::cluster::Cluster;
 use towpath_tests::process::{Process, eventually};
+use towpath_tests::service::mariadb::MariaDb;
 use towpath_tests::service::postgres::fresh_database;
+use towpath_tests::service::s3::S3;
 
 use super::{PATIENCE, Place};
 use crate::ports::service;
@@ -21,9 +23,24 @@ async fn with_connection(name: &str, url: &str) -> anyhow::Result<Place> {
 #[tokio::test]
 async fn a_query_is_waited_for_in_a_real_database() -> anyhow::Result<()> {
     let url = fresh_database(&service("POSTGRES")).await?;
-    let mut database = PgConnection::connect(&url).await?;
-    database.execute("CREATE TABLE loaded (day TEXT, complete BOOLEAN)").await?;
     let place = with_connection("WAREHOUSE", &url).await?;
+    asked(&place, &mut PgConnection::connect(&url).await?).await
+}
+
+#[tokio::test]
+async fn a_query_is_waited_for_in_mariadb() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    let server = MariaDb::start(place.cluster.dir()).await?;
+    place.cluster.run(&["connection", "set", "warehouse", &server.url("mariadb")])?;
+    asked(&place, &mut MySqlConnection::connect(&server.url("mysql")).await?).await
+}
+
+/// A task waits until a row says that the day is complete.
+async fn asked<C>(place: &Place, database: &mut C) -> anyhow::Result<()>
+where
+    for<'c> &'c mut C: Executor<'c>,
+{
+    database.execute("CREATE TABLE loaded (day TEXT, complete BOOLEAN)").await?;
     place.apply(
         "q",
         "dag: q
@@ -36,6 +53,7 @@ tasks:
   use: {depends_on: [w], empty: true}
 ",
     )?;
+    falsehoods(place).await?;
     place.cluster.run(&["dag", "trigger", "q", "--run-id", "r", "--date", "2026-01-05"])?;
     let store = &place.cluster.store;
     let run = eventually("it waits", PATIENCE, || async {
@@ -49,7 +67,98 @@ tasks:
     assert_eq!(place.state(&run, "w").await?, TaskState::Deferred, "false is not true");
     database.execute("UPDATE loaded SET complete = true").await?;
     let run = place.ended("q", "r").await?;
-    assert_eq!(run.state, RunState::Success);
+    let shown = place.cluster.run(&["run", "show", "q/r"])?;
+    assert_eq!(run.state, RunState::Success, "{shown}");
+    Ok(())
+}
+
+/// What counts as true, by type.
+async fn falsehoods(place: &Place) -> anyhow::Result<()> {
+    let of = |value: &str| {
+        format!(
+            "wait: {{sql: {{connection: warehouse, query: \"SELECT {value}\"}}, poke_interval: 50ms, timeout: 200ms, soft_fail: true}}"
+        )
+    };
+    let falses = [
+        "0",
+        "NULL",
+        "''",
+        "CAST(0 AS DECIMAL(9, 2))",
+        "0.0",
+        "'0'",
+        "1 = 0",
+        "COUNT(*) FROM loaded",
+    ];
+    let trues = ["1", "'x'", "CAST(0.01 AS DECIMAL(9, 2))", "-1", "1 = 1", "CURRENT_DATE"];
+    let tasks: String = (0..)
+        .zip(falses.iter().chain(&trues))
+        .map(|(number, value)| format!("  v{number:02}: {{{}}}\n", of(value)))
+        .collect();
+    place.apply("truth", &format!("dag: truth\ntasks:\n{tasks}"))?;
+    let run = place.run("truth", "t", &[]).await?;
+    let states = place.states(&run).await?;
+    let skipped = states.iter().filter(|state| state.ends_with("skipped")).count();
+    assert_eq!(skipped, falses.len(), "{states:?}");
+    assert!(states.iter().skip(falses.len()).all(|s| s.ends_with("success")), "{states:?}");
+    Ok(())
+}
+
+/// By key, by pattern and by folder; small and fresh objects are still being written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_waited_for_in_a_real_store() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    let store = S3::start(place.cluster.dir()).await?;
+    place.cluster.run(&["connection", "set", "lake", &store.connection(None)])?;
+    place.cluster.run(&["connection", "set", "wrong", &store.connection(Some("hunter2"))])?;
+    store.put("lake", "2026-01-05/part-1.csv", b"1")?;
+    place.apply(
+        "objects",
+        "dag: objects
+tasks:
+  key: {wait: {s3: {connection: lake, bucket: lake, key: '{{ ds }}/_SUCCESS'}, poke_interval: 100ms}}
+  large: {wait: {s3: {connection: lake, bucket: lake, key: '{{ ds }}/part-*.csv', min_size: 1Ki}, poke_interval: 100ms}}
+  old: {wait: {s3: {connection: lake, bucket: lake, key: '{{ ds }}/', min_age: 1h}, timeout: 1s, poke_interval: 100ms}}
+  folder: {wait: {s3: {connection: lake, bucket: lake, key: '{{ ds }}/'}, poke_interval: 100ms}}
+  refused: {wait: {s3: {connection: wrong, bucket: lake, key: x}, timeout: 1s, poke_interval: 100ms}}
+  print: {depends_on: [large], command: [echo, '{{ outputs.large.key }} {{ outputs.large.size }}']}
+",
+    )?;
+    place.cluster.run(&["dag", "trigger", "objects", "--run-id", "r", "--date", "2026-01-05"])?;
+    let states = |expected: &'static [&'static str]| {
+        let place = &place;
+        eventually("they are so far", PATIENCE, move || async move {
+            let Some(run) = place.cluster.store.find_runs(None, "r").await?.pop() else {
+                return Ok(None);
+            };
+            let states = place.states(&run).await?;
+            Ok(expected.iter().all(|e| states.iter().any(|s| s == e)).then_some(()))
+        })
+    };
+    states(&["folder success", "old failed", "refused failed", "key deferred", "large deferred"])
+        .await?;
+    store.put("lake", "2026-01-05/part-2.csv", &[b'x'; 2048])?;
+    states(&["large success", "key deferred"]).await?;
+    store.put("lake", "2026-01-05/_SUCCESS", b"")?;
+    states(&["key success", "print success"]).await?;
+    let printed = place.cluster.run(&["task", "logs", "objects/r", "print"])?;
+    assert_eq!(printed, "2026-01-05/part-2.csv 2048\n");
+    let shown = place.cluster.run(&["run", "show", "objects/r"])?;
+    assert!(shown.contains("it must be 3600s old") && !shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("s3://lake/x cannot be looked for"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_of_an_asset_is_waited_for() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    place.cluster.run(&["asset", "materialize", "orders"])?;
+    place.apply("w", "dag: w\ntasks: {a: {wait: {asset: orders, poke_interval: 100ms}}}\n")?;
+    let run = place.cluster.trigger("w", "r").await?;
+    place.run("w", "before", &["--date", "2026-01-05"]).await?;
+    let state = place.state(&run, "a").await?;
+    assert_eq!(state, TaskState::Deferred, "that event was before its date");
+    place.cluster.run(&["asset", "materialize", "orders"])?;
+    assert_eq!(place.ended("w", "r").await?.state, RunState::Success);
     Ok(())
 }
 
