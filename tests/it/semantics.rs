@@ -68,9 +68,12 @@ impl Place {
     /// Deploys a file of this text into this place's lane.
     fn apply(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let queue = format!("queue: {}", self.lane);
-        let text = match text.contains("\ndefaults: {") {
-            true => text.replacen("\ndefaults: {", &format!("\ndefaults: {{{queue}, "), 1),
-            false => format!("{text}\ndefaults: {{{queue}}}\n"),
+        let text = if text.contains("\ndefaults: {") {
+            text.replacen("\ndefaults: {", &format!("\ndefaults: {{{queue}, "), 1)
+        } else if text.contains("\ndefaults:\n") {
+            text.replacen("\ndefaults:\n", &format!("\ndefaults:\n  {queue}\n"), 1)
+        } else {
+            format!("{text}\ndefaults: {{{queue}}}\n")
         };
         self.cluster.apply(name, &text)
     }

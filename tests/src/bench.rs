@@ -76,6 +76,16 @@ pub fn wide(name: &str, tasks: usize, command: &str) -> anyhow::Result<Dag> {
     Ok(towpath_dagfile::read(name, text.as_bytes())?)
 }
 
+/// A Dag of one task with that many instances.
+pub fn mapped(name: &str, instances: usize) -> anyhow::Result<Dag> {
+    let numbers: Vec<String> = (0..instances).map(|number| number.to_string()).collect();
+    let text = format!(
+        "dag: {name}\ntasks: {{t: {{expand: {{over: {{n: [{}]}}}}, command: [\"{{{{ map.n }}}}\"]}}}}\n",
+        numbers.join(", ")
+    );
+    Ok(towpath_dagfile::read(name, text.as_bytes())?)
+}
+
 /// A Dag of that many tasks in a row.
 pub fn chain(name: &str, tasks: usize) -> anyhow::Result<Dag> {
     let mut text = format!("dag: {name}\ntasks:\n  t00000: {{command: [\"true\"]}}\n");

@@ -6,6 +6,7 @@ pub mod change;
 pub mod dag;
 pub mod deploy;
 pub mod health;
+mod label;
 mod logs;
 pub mod next_runs;
 pub mod notification;

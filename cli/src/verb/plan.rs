@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use towpath_common::dag::{DEFAULT_POOL, Dag, Task};
+use towpath_common::dag::{Builtin, DEFAULT_POOL, Dag, ObjectTarget, Target, Task};
 use towpath_common::id::TaskId;
+use towpath_common::notification::Channel;
 use towpath_common::port::{DagRecord, Store};
+use towpath_common::template;
 use towpath_common::time::{Clock, SystemClock};
+use towpath_common::vault::EntryKind;
 use towpath_scheduler::core::timetable::{Bounds, Timetable};
 
 use super::deploy::{Deployer, ReadDag};
@@ -40,6 +43,7 @@ pub async fn plan(deployer: &Deployer, dags: &[ReadDag]) -> anyhow::Result<()> {
         tell_schedule(old.as_ref(), dag, record.as_ref())?;
         tell_runs(deployer.store.as_ref(), dag).await?;
         tell_pools(deployer.store.as_ref(), dag).await?;
+        tell_connections(deployer.store.as_ref(), dag).await?;
     }
     Ok(())
 }
@@ -118,4 +122,44 @@ async fn tell_pools(store: &dyn Store, dag: &Dag) -> anyhow::Result<()> {
         println!("  ! there is no pool {name}; make it with towpath pool set {name} SLOTS");
     }
     Ok(())
+}
+
+/// Of workers' environments nothing is known here.
+async fn tell_connections(store: &dyn Store, dag: &Dag) -> anyhow::Result<()> {
+    let stored = store.entries(EntryKind::Connection).await?;
+    let known = |name: &str| stored.iter().any(|entry| entry.name.as_str() == name);
+    for name in connections(dag).into_iter().filter(|name| !known(name)) {
+        let variable = towpath_rendering::Vault::environment_name(&name);
+        println!(
+            "  ! there is no connection {name}; make it with towpath connection set {name}, or set {variable}"
+        );
+    }
+    Ok(())
+}
+
+/// The connections that the Dag names, as far as it can be told before it runs.
+fn connections(dag: &Dag) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    let mut texts: Vec<String> = Vec::new();
+    for task in &dag.tasks {
+        texts.extend(task.command.iter().chain(task.environment.values()).cloned());
+        if let Some(Builtin::Wait(wait)) = &task.builtin {
+            texts.extend(wait.target.templates().into_iter().map(str::to_owned));
+            if let Target::Sql { connection, .. } | Target::S3(ObjectTarget { connection, .. }) =
+                &wait.target
+            {
+                named.insert(connection.clone());
+            }
+        }
+    }
+    let of_tasks = dag.tasks.iter().flat_map(|task| task.notify.values());
+    let of_deadlines = dag.deadlines.iter().map(|deadline| &deadline.notify);
+    for channel in of_tasks.chain(dag.notify.values()).chain(of_deadlines).flatten() {
+        texts.extend(channel.templates());
+        if let Channel::Email { connection, .. } = channel {
+            named.insert(connection.clone());
+        }
+    }
+    named.extend(texts.iter().flat_map(|text| template::connections(text)));
+    named
 }

@@ -3,12 +3,14 @@
 use anyhow::bail;
 use towpath_common::command::Command;
 use towpath_common::id::{DagId, UNMAPPED, instance_name};
+use towpath_common::plan::Plan;
 use towpath_common::port::Store;
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
 
 use super::change;
 use super::deploy::{Deployer, somebody};
+use super::label::labels;
 use super::runs::{elapsed, print_runs, tell_failures};
 use crate::args::{Connection, RunVerb};
 use crate::outcome::Outcome;
@@ -90,7 +92,8 @@ async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
     let dag = store.dag_version(&run.version).await?;
     let earlier = store.ended_attempts(run.key).await?;
     println!("{:<30} {:<16} {:>8} {:<20} WHY", "TASK", "STATE", "ATTEMPTS", "WORKER");
-    for task in dag.iter().flat_map(|dag| &dag.tasks) {
+    let plan = dag.and_then(|dag| Plan::new(dag).ok());
+    for (plan, task) in plan.iter().flat_map(|plan| plan.dag.tasks.iter().map(move |t| (plan, t))) {
         let mut of_task: Vec<_> = records.iter().filter(|record| record.task == task.id).collect();
         of_task.sort_by_key(|record| record.instance.map_index);
         if of_task.len() > 1 {
@@ -100,9 +103,13 @@ async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
         if of_task.is_empty() {
             println!("{:<30} {:<16} {:>8}", task.id, TaskState::None, 0);
         }
+        let map_indexes = of_task.iter().map(|record| record.instance.map_index);
+        let labels = labels(store, run, plan, task, map_indexes).await?;
         for record in of_task {
             let map_index = record.instance.map_index;
-            let name = instance_name(&task.id, map_index);
+            let label = labels.get(&map_index).map(|label| format!(" ({label})"));
+            let name =
+                format!("{}{}", instance_name(&task.id, map_index), label.unwrap_or_default());
             let of_instance = |attempt: &&InstanceRecord| {
                 attempt.task == task.id && attempt.instance.map_index == map_index
             };

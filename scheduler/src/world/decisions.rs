@@ -27,26 +27,16 @@ impl World {
         draft: &mut Draft,
     ) -> Result<(), Stale> {
         let run = self.runs.get_mut(&key).ok_or(Stale::Run)?;
-        let before = match &event {
-            Event::AttemptEnded { instance, .. }
-            | Event::AttemptLost { instance, .. }
-            | Event::QueueTimedOut { instance, .. }
-            | Event::WaitEnded { instance, .. } => Some(*instance),
-            _ => None,
-        };
         let decisions = advance(run, event, &self.rules, now)?;
-        if let Some(instance) = before {
-            self.release((key, instance));
-        }
         self.carry_out(key, decisions, now, draft);
         Ok(())
     }
 
-    /// Nobody holds an attempt of this instance any more.
-    fn release(&mut self, place: Place) {
-        let Some(run) = self.runs.get(&place.0) else { return };
+    /// Nobody holds an attempt of this instance any more. False if nobody did.
+    fn release(&mut self, place: Place) -> bool {
+        let Some(run) = self.runs.get(&place.0) else { return false };
         self.lanes.note_taken(lane_of(run, place.1), place);
-        self.lanes.give_back(place);
+        let held = self.lanes.give_back(place);
         if let Some(worker) = &run.instance(place.1).worker
             && let Some(places) = self.running.get_mut(worker)
         {
@@ -55,6 +45,7 @@ impl World {
                 self.running.remove(worker);
             }
         }
+        held
     }
 
     pub(super) fn carry_out(
@@ -209,13 +200,14 @@ impl World {
 
     /// The instance waits for nothing and nobody holds an attempt of it.
     pub(super) fn withdraw(&mut self, key: RunKey, instance: InstanceIndex, draft: &mut Draft) {
-        if let Some(run) = self.runs.get(&key) {
-            let task = run.plan.task(run.instance(instance).task);
-            if matches!(task.builtin, Some(Builtin::Wait(_))) {
-                draft.waits_over.push((key, instance));
-            }
+        let was_out = self.release((key, instance));
+        let Some(run) = self.runs.get(&key) else { return };
+        let task = run.plan.task(run.instance(instance).task);
+        if matches!(task.builtin, Some(Builtin::Wait(_))) {
+            draft.waits_over.push((key, instance));
+        }
+        if !was_out {
             self.lanes.stop_waiting((key, instance), &demand(run, instance));
         }
-        self.release((key, instance));
     }
 }

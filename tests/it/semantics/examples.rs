@@ -93,7 +93,10 @@ async fn a_task_becomes_one_instance_per_element() -> anyhow::Result<()> {
             "side_by_side[0] success",
             "side_by_side[1] success",
         ];
-        ends(place, "mapping", "r", &[], RunState::Success, &states).await
+        ends(place, "mapping", "r", &[], RunState::Success, &states).await?;
+        let shown = place.cluster.run(&["run", "show", "mapping/r"])?;
+        assert!(shown.contains("load[1] (b.csv)"), "{shown}");
+        Ok(())
     })
     .await
 }

@@ -112,6 +112,27 @@ async fn people_are_told_of_what_they_asked_for() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_tells_of_its_failure() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    let receiver = Receiver::start().await?;
+    let (_server, port) = mail_server(&place)?;
+    let alerts =
+        serde_json::json!({ "conn_type": "http", "password": format!("{}/alerts", receiver.url) });
+    let mail = format!(
+        "smtp://127.0.0.1:{port}?from_email=towpath%40mail.example&disable_ssl=true&disable_tls=true"
+    );
+    place.cluster.run(&["connection", "set", "alerts", &alerts.to_string()])?;
+    place.cluster.run(&["connection", "set", "mail", &mail])?;
+    place.apply_example("notifications")?;
+    place.run("notifications", "r", &["--date", "2026-01-05"]).await?;
+    let told = received(&receiver, 1).await?;
+    let words = r#"{"text":"load of 2026-01-05: exit: it exited with code 1"}"#;
+    assert_eq!(at(&told, "/alerts")?.body, words, "the second failure alone is told of");
+    assert!(letters(&place).await?[0].contains("notifications r failed: load"));
+    Ok(())
+}
+
 /// A deadline is told of though its run never began and the scheduler was killed before it came.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missed_deadline_is_told_of_once() -> anyhow::Result<()> {

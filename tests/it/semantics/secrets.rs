@@ -142,6 +142,28 @@ async fn a_key_is_replaced_without_a_break() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The second run sees what the first has passed on, and neither shows what it was given.
+#[tokio::test]
+async fn the_example_shows_nothing() -> anyhow::Result<()> {
+    for place in [Place::embedded().await?, Place::stack("secrets").await?] {
+        pipe(&place.cluster, &["variable", "set", "api_token"], CANARY)?;
+        pipe(
+            &place.cluster,
+            &["connection", "set", "warehouse"],
+            "postgres://me:sesame-open@db/x",
+        )?;
+        place.apply_example("secrets")?;
+        let mut since = "the beginning";
+        for (run, date) in [("one", "2026-01-05T00:00:00Z"), ("two", "2026-01-06T00:00:00Z")] {
+            place.run("secrets", run, &["--date", date]).await?;
+            let log = place.cluster.run(&["task", "logs", &format!("secrets/{run}"), "load"])?;
+            assert_eq!(log, format!("loading into postgres://me:***@db/x since {since}, as ***\n"));
+            since = "2026-01-05T00:00:00+00:00";
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn outputs_are_pulled_across_tasks_runs_and_dags() -> anyhow::Result<()> {
     let place = Place::embedded().await?;

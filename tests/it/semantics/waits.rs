@@ -54,6 +54,11 @@ tasks:
 ",
     )?;
     falsehoods(place).await?;
+    let unknown = "dag: u\ntasks: {w: {wait: {sql: {connection: nowhere, query: SELECT 1}}}}\n";
+    let file = place.cluster.dir().join("u.yaml");
+    std::fs::write(&file, unknown)?;
+    let planned = place.cluster.run(&["dag", "plan", &file.display().to_string()])?;
+    assert!(planned.contains("! there is no connection nowhere"), "{planned}");
     place.cluster.run(&["dag", "trigger", "q", "--run-id", "r", "--date", "2026-01-05"])?;
     let store = &place.cluster.store;
     let run = eventually("it waits", PATIENCE, || async {
@@ -148,10 +153,45 @@ tasks:
     Ok(())
 }
 
+/// What waits keeps its slot if the pool says so, and only then.
+#[tokio::test]
+async fn a_pool_counts_what_waits_if_it_says_so() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    let gate = place.cluster.dir().join("gate");
+    let text = "dag: NAME
+tasks:
+  wait: {pool: NAME, wait: {file: GATE, poke_interval: 100ms}}
+  work: {pool: NAME, command: [\"true\"]}
+";
+    place.cluster.run(&["pool", "set", "free", "1"])?;
+    place.cluster.run(&["pool", "set", "held", "1", "--include-deferred"])?;
+    let mut runs = Vec::new();
+    for name in ["free", "held"] {
+        let text = text.replace("NAME", name).replace("GATE", &gate.display().to_string());
+        place.apply(name, &text)?;
+        runs.push(place.cluster.trigger(name, name).await?);
+    }
+    eventually("work is done beside the wait", PATIENCE, || async {
+        let states = place.states(&runs[0]).await?;
+        Ok((states == ["wait deferred", "work success"]).then_some(()))
+    })
+    .await?;
+    let why = place.cluster.run(&["task", "why", "held/held", "work"])?;
+    assert!(why.contains("pool \"held\" has 0 of 1 slots free"), "{why}");
+    std::fs::write(&gate, "")?;
+    assert_eq!(place.ended("held", "held").await?.state, RunState::Success);
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_event_of_an_asset_is_waited_for() -> anyhow::Result<()> {
     let place = Place::embedded().await?;
     place.cluster.run(&["asset", "materialize", "orders"])?;
+    eventually("the event is there", PATIENCE, || async {
+        let events = place.cluster.store.asset_events(Some("orders"), 1).await?;
+        Ok((!events.is_empty()).then_some(()))
+    })
+    .await?;
     place.apply("w", "dag: w\ntasks: {a: {wait: {asset: orders, poke_interval: 100ms}}}\n")?;
     let run = place.cluster.trigger("w", "r").await?;
     place.run("w", "before", &["--date", "2026-01-05"]).await?;

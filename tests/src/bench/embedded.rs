@@ -14,9 +14,11 @@ use towpath_scheduler::SchedulerConfig;
 use towpath_worker::WorkerConfig;
 use towpath_worker::executor::NoopExecutor;
 
-use super::{Person, Table, median, wide};
+use super::{Person, Table, mapped, median, wide};
 
 const TASKS: usize = 10_000;
+/// Instances of one task in one run.
+const MAPPED: usize = 10_000;
 
 pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -62,6 +64,10 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
         rates.push(person.rate(&dag).await?);
     }
     table.add("embedded_noop_tasks_per_s", median(rates));
+    let mapped = mapped("mapped", MAPPED)?;
+    person.deploy(&mapped).await?;
+    let runs_per_s = person.rate(&mapped).await?;
+    table.add("embedded_mapped_instances_per_s", runs_per_s * MAPPED as f64);
     stop.send_replace(true);
     worker.await?;
     scheduler.await??;

@@ -153,10 +153,11 @@ impl Lanes {
         self.stirred |= self.lane(queue).out.remove(&place).is_some();
     }
 
-    /// The instance takes up nothing any more.
-    pub fn give_back(&mut self, place: Place) {
-        self.stirred = true;
-        self.usage.give_back(place);
+    /// The instance takes up nothing any more. False if it took up nothing.
+    pub fn give_back(&mut self, place: Place) -> bool {
+        let gave = self.usage.give_back(place);
+        self.stirred |= gave;
+        gave
     }
 
     pub fn counts_deferred(&self, pool: &PoolName) -> bool {
@@ -200,28 +201,56 @@ impl Lanes {
     }
 }
 
-/// Who goes first: the least of these.
+/// Who goes first within a team: the least of these.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     not_overdue: bool,
     weight: Reverse<i32>,
-    team: u32,
     of_dag: u32,
     key: BucketKey,
     dag_id: DagId,
 }
 
+/// The turns of a pass, by team: what a team has out counts with every pick, for all its Dags at once.
+#[derive(Default)]
+struct Turns(BTreeMap<String, BinaryHeap<Reverse<Turn>>>);
+
+impl Turns {
+    fn push(&mut self, team: &str, turn: Turn) {
+        match self.0.get_mut(team) {
+            Some(turns) => turns.push(Reverse(turn)),
+            None => drop(self.0.insert(team.to_owned(), BinaryHeap::from([Reverse(turn)]))),
+        }
+    }
+
+    fn pop(&mut self, usage: &Usage) -> Option<Turn> {
+        let order = |team: &str, turn: &Turn| {
+            (turn.not_overdue, turn.weight, usage.of_team(team), turn.of_dag, turn.key)
+        };
+        let firsts = self.0.iter_mut().filter(|(_, turns)| !turns.is_empty());
+        let next = firsts.min_by_key(|(team, turns)| turns.peek().map(|t| order(team, &t.0)))?;
+        next.1.pop().map(|Reverse(turn)| turn)
+    }
+
+    /// Those whose turn has not come.
+    fn left(&self) -> impl Iterator<Item = &Turn> {
+        self.0.values().flatten().map(|Reverse(turn)| turn)
+    }
+}
+
 impl Lane {
     fn admit(&mut self, usage: &mut Usage, now: Timestamp, admitted: &mut Vec<Place>) {
-        let mut turns: BinaryHeap<Reverse<Turn>> = BinaryHeap::new();
+        let mut turns = Turns::default();
         for (dag_id, buckets) in &self.waiting {
-            turns.extend(first_turn(dag_id, buckets, usage).map(Reverse));
+            if let Some((key, bucket)) = buckets.first_key_value() {
+                turns.push(&bucket.demand.team, turn_of(dag_id, *key, bucket, usage));
+            }
         }
         let mut refused: Vec<(BucketKey, DagId)> = Vec::new();
         let mut held: BTreeMap<PoolName, RunKey> = BTreeMap::new();
         let mut went: BTreeSet<PoolName> = BTreeSet::new();
         while self.out.len() < self.window {
-            let Some(Reverse(turn)) = turns.pop() else { break };
+            let Some(turn) = turns.pop(usage) else { break };
             let Some(buckets) = self.waiting.get_mut(&turn.dag_id) else { continue };
             let Some(bucket) = buckets.get_mut(&turn.key) else { continue };
             let run = turn.key.2;
@@ -234,7 +263,7 @@ impl Lane {
                     }
                     refused.push((turn.key, turn.dag_id.clone()));
                 }
-                turns.extend(next_turn(&turn, buckets, usage).map(Reverse));
+                push_next(&mut turns, &turn, buckets, usage);
                 continue;
             }
             let Some(instance) = bucket.waiting.pop_first() else { continue };
@@ -244,12 +273,11 @@ impl Lane {
             self.out.insert((run, instance), now);
             admitted.push((run, instance));
             if bucket.waiting.is_empty() {
-                let next = next_turn(&turn, buckets, usage);
+                push_next(&mut turns, &turn, buckets, usage);
                 buckets.remove(&turn.key);
-                turns.extend(next.map(Reverse));
             } else {
                 let again = turn_of(&turn.dag_id, turn.key, bucket, usage);
-                turns.push(Reverse(again));
+                turns.push(&bucket.demand.team, again);
             }
         }
         self.waiting.retain(|_, buckets| !buckets.is_empty());
@@ -261,12 +289,12 @@ impl Lane {
         &mut self,
         went: &BTreeSet<PoolName>,
         refused: &[(BucketKey, DagId)],
-        left: &BinaryHeap<Reverse<Turn>>,
+        left: &Turns,
     ) {
         if went.is_empty() {
             return;
         }
-        let left = left.iter().map(|Reverse(turn)| (&turn.key, &turn.dag_id, true));
+        let left = left.left().map(|turn| (&turn.key, &turn.dag_id, true));
         let refused = refused.iter().map(|(key, dag_id)| (key, dag_id, false));
         for (key, dag_id, ready) in left.chain(refused) {
             let bucket = self.waiting.get_mut(dag_id).and_then(|buckets| buckets.get_mut(key));
@@ -283,26 +311,18 @@ fn turn_of(dag_id: &DagId, key: BucketKey, bucket: &Bucket, usage: &Usage) -> Tu
     Turn {
         not_overdue: bucket.passed_over < PASSES_MAX,
         weight: key.0,
-        team: usage.of_team(&bucket.demand.team),
         of_dag: usage.of_dag(dag_id),
         key,
         dag_id: dag_id.clone(),
     }
 }
 
-fn first_turn(
-    dag_id: &DagId,
-    buckets: &BTreeMap<BucketKey, Bucket>,
-    usage: &Usage,
-) -> Option<Turn> {
-    buckets.first_key_value().map(|(key, bucket)| turn_of(dag_id, *key, bucket, usage))
-}
-
 /// The turn of the bucket behind, in the same Dag.
-fn next_turn(turn: &Turn, buckets: &BTreeMap<BucketKey, Bucket>, usage: &Usage) -> Option<Turn> {
+fn push_next(turns: &mut Turns, turn: &Turn, buckets: &BTreeMap<BucketKey, Bucket>, usage: &Usage) {
     use std::ops::Bound::{Excluded, Unbounded};
-    let (key, bucket) = buckets.range((Excluded(turn.key), Unbounded)).next()?;
-    Some(turn_of(&turn.dag_id, *key, bucket, usage))
+    if let Some((key, bucket)) = buckets.range((Excluded(turn.key), Unbounded)).next() {
+        turns.push(&bucket.demand.team, turn_of(&turn.dag_id, *key, bucket, usage));
+    }
 }
 
 #[cfg(test)]

@@ -85,6 +85,24 @@ fn dags_of_equal_weight_go_in_turn() {
     assert_eq!((admitted.len(), few), (32, 10));
 }
 
+/// A team with many Dags gets no more turns than one with a single Dag.
+#[test]
+fn teams_go_in_turn() {
+    let mut lanes = Lanes::default();
+    let of_team = |dag: &str, team: &str| Demand { team: team.to_owned(), ..demand(dag) };
+    for (number, dag) in (1..).zip(["a", "b", "c"]) {
+        for instance in 0..100 {
+            lanes.wait((run(number), instance), of_team(dag, "large"));
+        }
+    }
+    for instance in 0..100 {
+        lanes.wait((run(9), instance), of_team("d", "small"));
+    }
+    let admitted = lanes.admit(NOW);
+    let small = admitted.iter().filter(|(of, _)| *of == run(9)).count();
+    assert_eq!((admitted.len(), small), (32, 16));
+}
+
 #[test]
 fn a_full_lane_holds_nobody_back_in_another() {
     let mut lanes = Lanes::default();

@@ -62,11 +62,11 @@ impl Usage {
         }
     }
 
-    /// It gives back what it took, if it took anything.
-    pub fn give_back(&mut self, place: Place) {
-        if let Some(demand) = self.out.remove(&place) {
-            self.change(place.0, &demand, |count, by| *count -= by);
-        }
+    /// It gives back what it took. False if it took nothing.
+    pub fn give_back(&mut self, place: Place) -> bool {
+        let Some(demand) = self.out.remove(&place) else { return false };
+        self.change(place.0, &demand, |count, by| *count -= by);
+        true
     }
 
     fn change(&mut self, run: RunKey, demand: &Demand, by: impl Fn(&mut u32, u32)) {
