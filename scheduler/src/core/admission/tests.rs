@@ -1,5 +1,7 @@
 //! Admission by example and by property.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -209,5 +211,54 @@ proptest! {
             }
         }
         prop_assert_eq!(done.len(), tasks.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Heavier ones come in every pass, more than can go, and the oldest of each pool ends: what waits has its turn
+    /// within so many passes all the same.
+    #[test]
+    fn nobody_waits_for_more_than_so_many_passes(
+        victims in prop::collection::vec((0u32..3, 1u32..5, 0usize..2), 1..12),
+        arrivals in prop::collection::vec((0u32..5, 1u32..3, 0usize..2), 4..9),
+    ) {
+        const POOL: u32 = 6;
+        let mut lanes = Lanes::default();
+        lanes.set_pools(vec![pool("p0", POOL), pool("p1", POOL)]);
+        let mut waiting = BTreeSet::new();
+        for (number, (dag, slots, of)) in victims.iter().enumerate() {
+            let place = (run(1000 + number as u128), 0);
+            waiting.insert(place);
+            lanes.wait(place, of_pool(&format!("d{dag}"), &format!("p{of}"), *slots));
+        }
+        let mut pools: BTreeMap<Place, usize> =
+            victims.iter().enumerate().map(|(n, v)| ((run(1000 + n as u128), 0), v.2)).collect();
+        let mut out: [Vec<Place>; 2] = Default::default();
+        // Every one of them may have to wait for its own passes, and for its pool to empty after them.
+        let most = PASSES_MAX + victims.len() as u64 * (PASSES_MAX + u64::from(POOL));
+        for pass in 0..most {
+            for (dag, slots, of) in &arrivals {
+                let number = u32::try_from(pools.len()).expect("few");
+                let demand = of_pool(&format!("d{dag}"), &format!("p{of}"), *slots);
+                pools.insert((run(1), number), *of);
+                lanes.wait((run(1), number), Demand { weight: 9, task: number, ..demand });
+            }
+            for place in lanes.admit(NOW) {
+                waiting.remove(&place);
+                lanes.note_taken(&queue("default"), place);
+                out[pools[&place]].push(place);
+            }
+            if waiting.is_empty() {
+                break;
+            }
+            prop_assert!(pass + 1 < most, "{waiting:?} still wait");
+            for out in &mut out {
+                if !out.is_empty() {
+                    lanes.give_back(out.remove(0));
+                }
+            }
+        }
     }
 }

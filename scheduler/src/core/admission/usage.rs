@@ -7,6 +7,7 @@ use towpath_common::id::{DagId, PoolName, QueueName, RunKey, TaskId};
 use towpath_common::plan::TaskIndex;
 use towpath_common::run::Pool;
 
+use super::lane::BucketKey;
 use super::{Demand, Place};
 
 /// A limit that holds an instance back.
@@ -18,8 +19,10 @@ pub enum Refusal {
     NeverFits { pool: PoolName, needed: u32, slots: u32 },
     #[error("pool {pool:?} has {free} of {slots} slots free and it takes {needed}")]
     PoolFull { pool: PoolName, needed: u32, free: u32, slots: u32 },
-    #[error("pool {pool:?} is being kept free for a task of {run} that needs more of it")]
-    PoolHeld { pool: PoolName, run: RunKey },
+    #[error(
+        "pool {pool:?} is being kept free for a task that needs more of it and has waited longer"
+    )]
+    PoolHeld { pool: PoolName },
     #[error("max_active_tasks_per_dag is {0} and so many of the Dag's tasks are out")]
     Dag(u32),
     #[error("max_active_tasks_per_run is {0} and so many of the run's tasks are out")]
@@ -44,10 +47,13 @@ pub struct Usage {
     runs: BTreeMap<RunKey, u32>,
     tasks_of_dags: BTreeMap<(DagId, TaskId), u32>,
     tasks_of_runs: BTreeMap<(RunKey, TaskIndex), u32>,
+    /// Pools that are kept free for a task that needs more of them than is free.
+    kept: BTreeMap<PoolName, (DagId, BucketKey)>,
 }
 
 impl Usage {
     pub fn set_pools(&mut self, pools: Vec<Pool>) {
+        self.kept.clear();
         self.pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
     }
 
@@ -57,6 +63,9 @@ impl Usage {
 
     /// The instance is out, and takes what it demands.
     pub fn take(&mut self, place: Place, demand: &Demand) {
+        if self.is_kept_for(place.0, demand) == Some(true) {
+            self.kept.remove(&demand.pool);
+        }
         if self.out.insert(place, demand.clone()).is_none() {
             self.change(place.0, demand, |count, by| *count += by);
         }
@@ -67,6 +76,29 @@ impl Usage {
         let Some(demand) = self.out.remove(&place) else { return false };
         self.change(place.0, &demand, |count, by| *count -= by);
         true
+    }
+
+    /// Keeps what comes free of the pool for this task, unless it is kept for another.
+    pub fn keep(&mut self, pool: PoolName, dag_id: &DagId, key: BucketKey) {
+        self.kept.entry(pool).or_insert_with(|| (dag_id.clone(), key));
+    }
+
+    /// It waits no more, or something else holds it back: others may have the pool.
+    pub fn keep_no_more(&mut self, pool: &PoolName, dag_id: &DagId, key: BucketKey) {
+        if self.kept.get(pool).is_some_and(|kept| kept.0 == *dag_id && kept.1 == key) {
+            self.kept.remove(pool);
+        }
+    }
+
+    /// What pools are kept for.
+    pub fn kept(&self) -> Vec<(PoolName, (DagId, BucketKey))> {
+        self.kept.iter().map(|(pool, holder)| (pool.clone(), holder.clone())).collect()
+    }
+
+    /// Whether its pool is kept for this task; none if it is not kept at all.
+    fn is_kept_for(&self, run: RunKey, demand: &Demand) -> Option<bool> {
+        let (_, (.., of, task)) = self.kept.get(&demand.pool)?;
+        Some((*of, *task) == (run, demand.task))
     }
 
     fn change(&mut self, run: RunKey, demand: &Demand, by: impl Fn(&mut u32, u32)) {
@@ -104,7 +136,7 @@ impl Usage {
         let reached =
             |limit: Option<u32>, taken: &dyn Fn() -> u32| limit.filter(|limit| taken() >= *limit);
         let task = |map: &BTreeMap<_, u32>| map.get(&(run, demand.task)).copied().unwrap_or(0);
-        self.pool_refusal(demand)
+        self.pool_refusal(run, demand)
             .or_else(|| reached(demand.per_dag, &|| self.of_dag(&demand.dag_id)).map(Refusal::Dag))
             .or_else(|| {
                 let of_run = || self.runs.get(&run).copied().unwrap_or(0);
@@ -125,7 +157,7 @@ impl Usage {
         self.tasks_of_dags.get(&task).copied().unwrap_or(0)
     }
 
-    fn pool_refusal(&self, demand: &Demand) -> Option<Refusal> {
+    fn pool_refusal(&self, run: RunKey, demand: &Demand) -> Option<Refusal> {
         let (pool, needed) = (demand.pool.clone(), demand.pool_slots);
         let Some(slots) = self.pools.get(&pool).map(|pool| pool.slots) else {
             return (pool.as_str() != towpath_common::dag::DEFAULT_POOL)
@@ -135,6 +167,9 @@ impl Usage {
             return Some(Refusal::NeverFits { pool, needed, slots });
         }
         let free = slots.saturating_sub(self.pool_slots.get(&pool).copied().unwrap_or(0));
+        if self.is_kept_for(run, demand) == Some(false) {
+            return Some(Refusal::PoolHeld { pool });
+        }
         (needed > free).then_some(Refusal::PoolFull { pool, needed, free, slots })
     }
 }
