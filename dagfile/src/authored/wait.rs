@@ -139,6 +139,10 @@ pub struct AuthoredTrigger {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthoredPoke {
+    /// Airflow's word: reschedule, the only one. Between two looks nothing of it is left and no slot is taken.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub mode: Option<Spanned<String>>,
     /// How long between two runs of it; 60s by default.
     #[serde(default)]
     #[schemars(with = "Option<Scalar>")]

@@ -113,6 +113,13 @@ pub fn poke(laid: &LaidTask<'_>, wrong: &mut Wrong) -> Option<Poke> {
             format!("task {:?} has poke and no command to run again", laid.name),
         );
     }
+    if let Some(mode) = poke.mode.as_ref().filter(|mode| mode.value != "reschedule") {
+        let message = format!(
+            "the mode is {:?}; there is reschedule: between two looks no slot is taken",
+            mode.value
+        );
+        wrong.add(mode.referenced, message);
+    }
     Some(Poke {
         interval: pause(duration(poke.interval.as_ref(), wrong), POKE_INTERVAL),
         timeout: duration(poke.timeout.as_ref(), wrong).unwrap_or(WAIT_TIMEOUT),

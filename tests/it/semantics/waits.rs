@@ -111,7 +111,13 @@ async fn falsehoods(place: &Place) -> anyhow::Result<()> {
 /// By key, by pattern and by folder; small and fresh objects are still being written.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_is_waited_for_in_a_real_store() -> anyhow::Result<()> {
-    let place = Place::embedded().await?;
+    for place in [Place::embedded().await?, Place::stack("objects").await?] {
+        objects(&place).await?;
+    }
+    Ok(())
+}
+
+async fn objects(place: &Place) -> anyhow::Result<()> {
     let store = S3::start(place.cluster.dir()).await?;
     place.cluster.run(&["connection", "set", "lake", &store.connection(None)])?;
     place.cluster.run(&["connection", "set", "wrong", &store.connection(Some("hunter2"))])?;
@@ -130,7 +136,6 @@ tasks:
     )?;
     place.cluster.run(&["dag", "trigger", "objects", "--run-id", "r", "--date", "2026-01-05"])?;
     let states = |expected: &'static [&'static str]| {
-        let place = &place;
         eventually("they are so far", PATIENCE, move || async move {
             let Some(run) = place.cluster.store.find_runs(None, "r").await?.pop() else {
                 return Ok(None);
