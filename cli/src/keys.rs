@@ -1,7 +1,6 @@
 //! The keys that variables and connections are sealed with: those of the environment, or an embedded home's own.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,12 +39,18 @@ impl Connection {
             return Ok(keyring);
         }
         let Some(path) = self.key_file() else { return Ok(keyring) };
+        // Whole or not at all: who comes second finds the first one's key.
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(&self.home)?;
-            let mut file = std::fs::File::options();
-            let mut file = file.write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.home)?;
             file.write_all(Keyring::generate().as_bytes())?;
-            file.sync_all()
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&path) {
+                Err(error) if error.error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    Err(error.error)
+                }
+                _ => Ok(()),
+            }
         };
         write().with_context(|| format!("{} cannot be written", path.display()))?;
         self.keyring()
@@ -57,6 +62,9 @@ impl Connection {
 }
 
 pub fn rendering(store: &Arc<dyn Store>, keyring: Keyring) -> Rendering {
-    let vault = Arc::new(Vault::new(Arc::clone(store), keyring, std::env::vars()));
+    // What is no text cannot be meant for it.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let vault = Arc::new(Vault::new(Arc::clone(store), keyring, environment));
     Rendering { store: Arc::clone(store), vault }
 }

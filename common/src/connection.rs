@@ -39,8 +39,12 @@ pub enum ConnectionError {
         "it is not a connection: write type://login:password@host:port/schema?key=value, or JSON"
     )]
     NotAConnection,
-    #[error("its port {0:?} is not a number up to 65535")]
-    Port(String),
+    #[error("its port is not a number up to 65535")]
+    Port,
+    #[error(
+        "it has an @ after its host: write : / ? and @ in a login or password as %3A %2F %3F and %40"
+    )]
+    Ambiguous,
     #[error("its {0} is not percent-encoded UTF-8")]
     Encoding(&'static str),
     #[error("its {EXTRA} is not a JSON object")]
@@ -67,10 +71,14 @@ impl std::str::FromStr for Connection {
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, schema) = rest.split_once('/').unwrap_or((rest, ""));
+        // Part of a password would be taken for the schema or the port.
+        if schema.contains('@') || query.split('&').next().is_some_and(|pair| pair.contains('@')) {
+            return Err(ConnectionError::Ambiguous);
+        }
         let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (login, password) = user.split_once(':').unwrap_or((user, ""));
         let (host, port) = host_and_port(place);
-        let number = |text: &str| text.parse().map_err(|_| ConnectionError::Port(text.to_owned()));
+        let number = |text: &str| text.parse().map_err(|_| ConnectionError::Port);
         Ok(Self {
             conn_type: conn_type(scheme),
             host: decoded("host", host)?,
@@ -186,10 +194,27 @@ impl Connection {
 fn gather_secrets(extra: &Map<String, Value>, secrets: &mut Vec<String>) {
     for (key, value) in extra {
         match value {
+            value if is_sensitive(key) => gather_leaves(value, secrets),
             Value::Object(inner) => gather_secrets(inner, secrets),
-            Value::String(text) if is_sensitive(key) => secrets.push(text.clone()),
+            // Google's credentials are JSON in a text.
+            Value::String(text) => {
+                if let Ok(Value::Object(inner)) = serde_json::from_str(text) {
+                    gather_secrets(&inner, secrets);
+                }
+            }
             _ => {}
         }
+    }
+}
+
+/// All texts and numbers in a value.
+pub fn gather_leaves(value: &Value, leaves: &mut Vec<String>) {
+    match value {
+        Value::String(text) => leaves.push(text.clone()),
+        Value::Number(number) => leaves.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| gather_leaves(item, leaves)),
+        Value::Object(entries) => entries.values().for_each(|value| gather_leaves(value, leaves)),
+        Value::Bool(_) | Value::Null => {}
     }
 }
 
@@ -268,7 +293,9 @@ mod tests {
     fn what_is_wrong_is_said_without_the_password() {
         for (text, words) in [
             ("hunter2", "write type://login"),
-            ("postgres://me:hunter2@host:port/db", "port \"port\" is not a number"),
+            ("postgres://me:hunter2@host:port/db", "its port is not a number"),
+            ("postgres://me:hunter/2@host/db", "it has an @ after its host"),
+            ("postgres://me:hunter2?x@host/db", "it has an @ after its host"),
             ("postgres://me:hunter2%FF@host", "its password is not percent-encoded"),
             (r#"{"conn_type": "x", "pass": "hunter2"}"#, "its JSON cannot be read"),
             ("x://h?__extra__=hunter2", "__extra__ is not a JSON object"),
@@ -283,5 +310,7 @@ mod tests {
     fn passwords_and_sensitive_extras_are_secrets() {
         let uri = "x://me:pw@h?api_key=k1&region=eu";
         assert_eq!(read(uri).secrets(), ["pw", "k1"]);
+        let json = r#"{"conn_type": "x", "extra": {"tokens": ["a", 7], "secret": {"value": "b"}, "y": {"z": "c"}}}"#;
+        assert_eq!(read(json).secrets(), ["b", "a", "7"]);
     }
 }

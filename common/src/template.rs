@@ -216,6 +216,10 @@ mod tests {
         check("{{ macros.dateutil.parser.parse('2018-02-03').day }}", "3");
         check("{{ macros.json.loads('[4]')[0] }}{{ macros.json.dumps({'a': 1}) }}", "4{\"a\":1}");
         assert_eq!(render("{{ macros.uuid.uuid4() }}").expect("renders").len(), 36);
+        for far in ["hours=9223372036854775807", "years=400000", "days=-99999999999"] {
+            let error = render(&format!("{{{{ logical_date.add({far}) }}}}")).expect_err(far);
+            assert!(error.contains("out of range"), "{error}");
+        }
         let error = render("{{ macros.ds_add('1.1.2018', 1) }}").expect_err("no date");
         assert!(error.contains("\"1.1.2018\" is not a date of the form %Y-%m-%d"), "{error}");
     }

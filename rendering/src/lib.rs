@@ -52,6 +52,9 @@ pub struct Subject<'a> {
 pub struct Rendered {
     pub texts: Vec<String>,
     pub masker: Arc<Masker>,
+    /// What the masker knows, sealed for whoever takes the attempt up; none if it knows nothing, or there is no
+    /// key.
+    pub sealed: Option<String>,
 }
 
 /// Why there is no text: the attempt has failed, or the store is to be asked again.
@@ -74,9 +77,10 @@ impl Rendering {
         templates: Vec<String>,
     ) -> Result<Rendered, RenderError> {
         if !templates.iter().any(|text| is_template(text)) {
-            return Ok(Rendered { texts: templates, masker: Arc::default() });
+            return Ok(Rendered { texts: templates, ..Rendered::default() });
         }
         let Subject { plan, run, attempt, exception } = subject;
+        let about = attempt;
         let scene = match attempt {
             Some(attempt) => self.scene(plan, run, attempt, &templates).await?,
             None => Scene::default(),
@@ -84,7 +88,7 @@ impl Rendering {
         if !wants_lookup(templates.iter().map(String::as_str)) {
             let lookup = Arc::new(NothingToLookUp);
             let texts = scene.render(plan, run, attempt, exception, &templates, lookup)?;
-            return Ok(Rendered { texts, masker: Arc::default() });
+            return Ok(Rendered { texts, ..Rendered::default() });
         }
         let answers = Arc::new(Answers {
             store: StoreHandle(Arc::clone(&self.store)),
@@ -109,13 +113,23 @@ impl Rendering {
         let revealed = answers.revealed.lock().unwrap_or_else(PoisonError::into_inner);
         let masker = Arc::new(Masker::new(revealed.iter().map(String::as_str)));
         match rendered {
-            Ok(texts) => Ok(Rendered { texts, masker }),
+            Ok(texts) => {
+                let sealed = about.filter(|_| !revealed.is_empty());
+                let sealed = sealed.and_then(|attempt| self.vault.seal_for(attempt, &revealed));
+                Ok(Rendered { texts, masker, sealed })
+            }
             Err(RenderError::Failed(mut failure)) => {
                 failure.message = masker.text(&failure.message);
                 Err(RenderError::Failed(failure))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A masker of what an attempt was given when it was launched.
+    pub fn masker_of(&self, attempt: &AttemptKey, sealed: &str) -> Option<Masker> {
+        let secrets = self.vault.open_for(attempt, sealed)?;
+        Some(Masker::new(secrets.iter().map(String::as_str)))
     }
 
     /// What the instance sees of its run, as far as these templates ask for it.

@@ -7,17 +7,23 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use towpath_common::connection::percent_encoded;
+use serde_json::{Map, Value};
+use towpath_common::connection::{gather_leaves, percent_encoded};
 
 const STARS: &[u8] = b"***";
 /// Shorter secrets are left: starring out every `a` hides nothing and spoils the text. Airflow's length.
 const LENGTH_MIN: usize = 5;
+
+/// Lines of a secret that are at least so long are secrets too: programs print keys line by line.
+const LINE_MIN: usize = 8;
 
 /// Knows some secrets and shows none.
 #[derive(Default)]
 pub struct Masker {
     finder: Option<AhoCorasick>,
     patterns: Vec<Vec<u8>>,
+    /// It is not known what is secret.
+    hides_all: bool,
 }
 
 impl std::fmt::Debug for Masker {
@@ -28,14 +34,20 @@ impl std::fmt::Debug for Masker {
 
 impl Masker {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let parts = secrets.into_iter().flat_map(parts);
         let mut patterns: Vec<Vec<u8>> =
-            secrets.into_iter().filter(|s| s.len() >= LENGTH_MIN).flat_map(forms).collect();
+            parts.filter(|part| part.len() >= LENGTH_MIN).flat_map(|part| forms(&part)).collect();
         patterns.sort();
         patterns.dedup();
         // The longest that begins at a place is meant.
         let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&patterns);
         let finder = finder.ok().filter(|_| !patterns.is_empty());
-        Self { finder, patterns }
+        Self { finder, patterns, hides_all: false }
+    }
+
+    /// For when the secrets cannot be told any more: nothing is shown.
+    pub fn of_everything() -> Self {
+        Self { hides_all: true, ..Self::default() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -43,6 +55,9 @@ impl Masker {
     }
 
     pub fn text(&self, text: &str) -> String {
+        if self.hides_all {
+            return String::from_utf8_lossy(STARS).into_owned();
+        }
         let mut masked = Vec::with_capacity(text.len());
         self.mask_before(text.as_bytes(), text.len(), &mut masked);
         String::from_utf8_lossy(&masked).into_owned()
@@ -50,7 +65,14 @@ impl Masker {
 
     /// Whether the text holds a secret.
     pub fn finds(&self, text: &str) -> bool {
-        self.finder.as_ref().is_some_and(|finder| finder.is_match(text))
+        self.hides_all || self.finder.as_ref().is_some_and(|finder| finder.is_match(text))
+    }
+
+    /// Whether a name or a value in the JSON holds one, however it was escaped.
+    pub fn finds_in(&self, entries: &Map<String, Value>) -> bool {
+        let mut texts: Vec<String> = entries.keys().cloned().collect();
+        entries.values().for_each(|value| gather_texts(value, &mut texts));
+        texts.iter().any(|text| self.finds(text))
     }
 
     /// For bytes that come in pieces.
@@ -97,6 +119,9 @@ pub struct MaskedStream {
 
 impl MaskedStream {
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.masker.hides_all {
+            return Vec::new();
+        }
         if self.masker.is_empty() {
             return bytes.to_vec();
         }
@@ -117,11 +142,38 @@ impl MaskedStream {
     }
 }
 
+/// All names and values in it.
+fn gather_texts(value: &Value, texts: &mut Vec<String>) {
+    if let Value::Object(entries) = value {
+        texts.extend(entries.keys().cloned());
+        entries.values().for_each(|value| gather_texts(value, texts));
+    } else if let Value::Array(items) = value {
+        items.iter().for_each(|item| gather_texts(item, texts));
+    } else {
+        gather_leaves(value, texts);
+    }
+}
+
+/// What of a secret is one by itself: without the space around it, its long lines, and if it is JSON the texts and
+/// numbers in it.
+fn parts(secret: &str) -> Vec<String> {
+    let trimmed = secret.trim();
+    let mut parts = vec![secret.to_owned(), trimmed.to_owned()];
+    let lines = trimmed.lines().map(str::trim).filter(|line| line.len() >= LINE_MIN);
+    parts.extend(lines.map(str::to_owned));
+    if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(trimmed) {
+        gather_leaves(&value, &mut parts);
+    }
+    parts
+}
+
 fn forms(secret: &str) -> Vec<Vec<u8>> {
-    let json = serde_json::Value::from(secret).to_string();
+    let json = Value::from(secret).to_string();
+    let json = &json[1..json.len() - 1];
     let mut forms = vec![
         secret.as_bytes().to_vec(),
-        json.as_bytes()[1..json.len() - 1].to_vec(),
+        json.as_bytes().to_vec(),
+        percent_encoded(json).into_bytes(),
         utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string().into_bytes(),
         percent_encoded(secret).into_bytes(),
     ];
@@ -189,6 +241,13 @@ mod tests {
                 assert!(encoded.len() - masked.len() + 3 > SECRET.len(), "all but the edges");
             }
         }
+        let json = Masker::new([r#"{"user": "someone", "pw": ["hunter2", 123456]}"#]);
+        assert_eq!(json.text("hunter2 123456 someone else"), "*** *** *** else");
+        let key = Masker::new(["-----BEGIN-----\nMIIEvQIBADANB\nab\n"]);
+        assert_eq!(key.text("line MIIEvQIBADANB, ab"), "line ***, ab");
+        let entries = serde_json::from_str(r#"{"a": [{"b": "p\u00e4ssword"}]}"#).expect("JSON");
+        assert!(Masker::new(["pässword"]).finds_in(&entries), "however it was escaped");
+        assert!(Masker::of_everything().finds("x") && Masker::of_everything().text("x") == "***");
         assert!(Masker::new(["a\"quoted\nsecret"]).finds(r#"{"x": "a\"quoted\nsecret"}"#));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towpath_common::connection::{Connection, is_sensitive};
-use towpath_common::id::EntryName;
+use towpath_common::id::{AttemptKey, EntryName};
 use towpath_common::port::{Store, StoreError};
 use towpath_common::time::Timestamp;
 use towpath_common::vault::{Entry, EntryKind};
@@ -92,6 +92,17 @@ impl Vault {
     pub fn open(&self, entry: &Entry) -> Result<String, VaultError> {
         let opened = self.keys.open(&place(entry.kind, &entry.name), &entry.sealed);
         opened.map_err(|why| sealed(entry.kind, entry.name.as_str(), why))
+    }
+
+    /// What an attempt was given in confidence, sealed for whoever takes the attempt up. None without a key.
+    pub fn seal_for(&self, attempt: &AttemptKey, secrets: &[String]) -> Option<String> {
+        let text = serde_json::to_string(secrets).ok()?;
+        self.keys.seal(&format!("attempt:{attempt}"), &text).ok()
+    }
+
+    pub fn open_for(&self, attempt: &AttemptKey, sealed: &str) -> Option<Vec<String>> {
+        let text = self.keys.open(&format!("attempt:{attempt}"), sealed).ok()?;
+        serde_json::from_str(&text).ok()
     }
 
     pub fn seal(

@@ -20,6 +20,8 @@ pub struct Draft {
     pub runs: BTreeSet<RunKey>,
     pub instances: BTreeSet<(RunKey, InstanceIndex)>,
     pub ended_attempts: Vec<InstanceRecord>,
+    /// Instances of tasks that their run no longer has.
+    pub removed: Vec<InstanceRecord>,
     pub xcoms: Vec<XCom>,
     pub fired: Vec<(DagId, DataInterval)>,
     pub paused: Vec<(DagId, bool)>,
@@ -61,6 +63,7 @@ impl Draft {
             instances: std::mem::take(&mut self.instances)
                 .into_iter()
                 .map(|(run, instance)| record(run, instance))
+                .chain(std::mem::take(&mut self.removed))
                 .collect(),
             ended_attempts: std::mem::take(&mut self.ended_attempts),
             xcoms: std::mem::take(&mut self.xcoms),

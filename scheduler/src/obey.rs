@@ -255,7 +255,9 @@ impl Cycle<'_> {
         let Some(latest) = self.deployed(&dag_id).await? else { return Ok(()) };
         // It is read anew from the store, as when a leader begins.
         self.commit().await?;
-        let Some(old) = self.world.take_out(run, &mut self.draft) else { return Ok(()) };
+        let now = self.services.clock.now();
+        let old = self.world.take_out(run, &latest, now, &mut self.draft);
+        let Some(old) = old else { return Ok(()) };
         let clear_number = old.clear_number + 1;
         let moved = DagRun { version: latest.version.clone(), clear_number, ..old };
         let store = self.services.store.as_ref();

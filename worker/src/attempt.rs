@@ -1,14 +1,14 @@
 //! One attempt, from its claim to its report: prepare, launch, watch, report.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
 use towpath_common::dag::Task;
 use towpath_common::id::AttemptKey;
-use towpath_common::outcome::{Failure, FailureClass, Outcome, Report};
-use towpath_common::port::StoreError;
+use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs, Report};
+use towpath_common::port::{StoreError, Unavailable};
 use towpath_common::time::Timestamp;
 use towpath_rendering::{Masker, RenderError};
 
@@ -136,44 +136,30 @@ impl Course<'_> {
         }
     }
 
-    async fn spec(&mut self, context: &RunContext, task: &Task) -> Result<AttemptSpec, Failure> {
-        loop {
-            match context.spec(&self.desk.services.rendering, task, self.attempt).await {
-                Ok((spec, masker)) => {
-                    self.masker = masker;
-                    return Ok(spec);
-                }
-                Err(RenderError::Failed(failure)) => return Err(failure),
-                Err(RenderError::Store(StoreError::Unavailable(_))) => {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                Err(RenderError::Store(error)) => {
-                    return Err(Failure::new(FailureClass::Launch, error.to_string()));
-                }
-            }
-        }
-    }
-
     async fn launch(
         &mut self,
         context: &RunContext,
         task: &Task,
         log: &AttemptLog,
     ) -> Result<(), End> {
-        let spec = self.spec(context, task).await.map_err(fail)?;
-        let executor = self.desk.services.executor.clone();
+        let (desk, attempt) = (self.desk, self.attempt);
+        let given = OnceLock::new();
         let launching = async {
+            let (spec, masker) = spec(desk, context, task, attempt).await?;
+            let log = log.masked(given.get_or_init(|| masker));
+            let executor = &desk.services.executor;
             executor.prepare(&spec.container).await?;
-            executor.launch(&spec, log.masked(&self.masker)).await
+            executor.launch(&spec, log).await
         };
         let timed_out = self.timed_out(task.execution_timeout);
         let launched = tokio::select! {
             biased;
-            end = stopped(&mut self.stopped) => return Err(end),
-            launched = launching => launched,
-            end = timed_out => return Err(end),
+            end = stopped(&mut self.stopped) => Err(end),
+            launched = launching => launched.map_err(fail),
+            end = timed_out => Err(end),
         };
-        self.execution = Some(launched.map_err(fail)?);
+        self.masker = given.into_inner().unwrap_or_default();
+        self.execution = Some(launched?);
         Ok(())
     }
 
@@ -183,23 +169,26 @@ impl Course<'_> {
         task: &Task,
         log: &AttemptLog,
     ) -> Result<(), End> {
-        // What it was given is needed again, to keep it out of the log.
-        self.spec(context, task).await.map_err(fail)?;
-        let executor = self.desk.services.executor.clone();
-        let log = log.masked(&self.masker);
+        let (desk, attempt) = (self.desk, self.attempt);
         loop {
+            let attaching = async {
+                let masker = masker_of(desk, context, task, attempt).await?;
+                let log = log.masked(&masker);
+                Ok::<_, Unavailable>((masker, desk.services.executor.attach(attempt, log).await?))
+            };
             let attached = tokio::select! {
                 biased;
                 end = stopped(&mut self.stopped) => return Err(end),
-                attached = executor.attach(self.attempt, log.clone()) => attached,
+                attached = attaching => attached,
             };
             match attached {
-                Ok(execution) => {
+                Ok((masker, execution)) => {
+                    self.masker = masker;
                     self.execution = Some(execution);
                     return Ok(());
                 }
                 Err(error) => {
-                    tracing::warn!(attempt = %self.attempt, %error, "cannot be taken up yet");
+                    tracing::warn!(%attempt, %error, "cannot be taken up yet");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
@@ -230,10 +219,16 @@ impl Course<'_> {
         };
         match ended {
             Ok(Ended::Exited { code: 0, .. }) => match execution.output(OUTPUT_MAX).await {
+                Ok(bytes) if bytes.is_empty() => {
+                    End::Report(Outcome::Success { outputs: Outputs::new() })
+                }
                 Ok(bytes) if self.masker.finds(&String::from_utf8_lossy(&bytes)) => {
                     failed(FailureClass::Output, REVEALING)
                 }
                 Ok(bytes) => match parse(&bytes) {
+                    Ok(outputs) if self.masker.finds_in(&outputs) => {
+                        failed(FailureClass::Output, REVEALING)
+                    }
                     Ok(outputs) if outputs.get(SKIP) == Some(&Value::Bool(true)) => {
                         End::Report(Outcome::Skipped)
                     }
@@ -258,6 +253,45 @@ impl Course<'_> {
             }
         }
     }
+}
+
+/// What the attempt runs with, however long the store is away.
+async fn spec(
+    desk: &Desk,
+    context: &RunContext,
+    task: &Task,
+    attempt: &AttemptKey,
+) -> Result<(AttemptSpec, Arc<Masker>), Failure> {
+    loop {
+        match context.spec(&desk.services.rendering, task, attempt).await {
+            Ok(spec) => return Ok(spec),
+            Err(RenderError::Failed(failure)) => return Err(failure),
+            Err(RenderError::Store(StoreError::Unavailable(_))) => {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Err(RenderError::Store(error)) => {
+                return Err(Failure::new(FailureClass::Launch, error.to_string()));
+            }
+        }
+    }
+}
+
+/// What an earlier worker gave the attempt in confidence: from what it has sealed, or else from asking again, and if
+/// neither can be had anything may be a secret.
+async fn masker_of(
+    desk: &Desk,
+    context: &RunContext,
+    task: &Task,
+    attempt: &AttemptKey,
+) -> Result<Arc<Masker>, Unavailable> {
+    let masker = match desk.services.executor.sealed(attempt).await? {
+        Some(sealed) => desk.services.rendering.masker_of(attempt, &sealed).map(Arc::new),
+        None => spec(desk, context, task, attempt).await.ok().map(|(_, masker)| masker),
+    };
+    Ok(masker.unwrap_or_else(|| {
+        tracing::warn!(%attempt, "its secrets cannot be told any more: its output is not shown");
+        Arc::new(Masker::of_everything())
+    }))
 }
 
 /// Waits until somebody stops the attempt from without.

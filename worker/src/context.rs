@@ -101,6 +101,7 @@ impl RunContext {
             command: task.command.clone(),
             environment: task.environment.clone(),
             container: task.container.clone(),
+            sealed: None,
             source_dir: self.source_dir.clone(),
         };
         let mut templates: Vec<&mut String> = spec.command.iter_mut().collect();
@@ -109,9 +110,10 @@ impl RunContext {
         let subject =
             Subject { plan: &self.plan, run: &self.run, attempt: Some(attempt), exception: None };
         let texts = templates.iter().map(|text| text.as_str().to_owned()).collect();
-        let Rendered { texts, masker } = rendering.render(subject, texts).await?;
+        let Rendered { texts, masker, sealed } = rendering.render(subject, texts).await?;
         templates.into_iter().zip(texts).for_each(|(place, text)| *place = text);
         spec.environment.extend(self.facts(attempt));
+        spec.sealed = sealed;
         Ok((spec, masker))
     }
 

@@ -30,6 +30,8 @@ pub struct AttemptSpec {
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub container: Container,
+    /// What it was given in confidence, sealed: kept with it for whoever takes it up.
+    pub sealed: Option<String>,
     /// Where the Dag file came from: where a process without a `working_dir` starts.
     pub source_dir: Option<PathBuf>,
 }
@@ -60,6 +62,11 @@ pub trait Executor: Send + Sync {
 
     /// The attempts that something is left of: running, or ended and not removed.
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable>;
+
+    /// What was kept with an attempt of [`Executor::traces`] as [`AttemptSpec::sealed`].
+    async fn sealed(&self, _attempt: &AttemptKey) -> Result<Option<String>, Unavailable> {
+        Ok(None)
+    }
 
     /// Takes up an attempt of [`Executor::traces`]. Its whole output goes into the log again.
     async fn attach(

@@ -130,9 +130,30 @@ fn given(value: Option<String>) -> anyhow::Result<String> {
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
+/// Each secret by its field, however short it is.
 fn hidden(place: &Place) -> String {
     let secrets = place.secrets();
-    let starred = |text: &Option<String>| text.as_ref().map(|_| "***".to_owned());
-    let shown = Place { password: starred(&place.password), ..place.clone() };
-    Masker::new(secrets.iter().map(String::as_str)).text(&shown.uri()).replace("%2A%2A%2A", "***")
+    let mut extra = serde_json::Value::Object(place.extra.clone());
+    blank(&mut extra, &secrets);
+    let shown = Place {
+        password: place.password.as_ref().map(|_| STARS.to_owned()),
+        extra: extra.as_object().cloned().unwrap_or_default(),
+        ..place.clone()
+    };
+    Masker::new(secrets.iter().map(String::as_str)).text(&shown.uri()).replace("%2A%2A%2A", STARS)
+}
+
+const STARS: &str = "***";
+
+fn blank(value: &mut serde_json::Value, secrets: &[String]) {
+    use serde_json::Value;
+    match value {
+        Value::Object(entries) => entries.values_mut().for_each(|value| blank(value, secrets)),
+        Value::Array(items) => items.iter_mut().for_each(|item| blank(item, secrets)),
+        Value::String(text) if secrets.contains(text) => *text = STARS.to_owned(),
+        Value::Number(number) if secrets.contains(&number.to_string()) => {
+            *value = Value::from(STARS);
+        }
+        _ => {}
+    }
 }

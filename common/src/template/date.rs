@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{Datelike, Days, Months, NaiveDateTime, TimeDelta, Timelike};
+use chrono::{Datelike, Days, Months, NaiveDateTime, Timelike};
 use chrono_tz::Tz;
 use minijinja::value::{Kwargs, Object, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -57,19 +57,30 @@ impl DateTimeValue {
     /// So much on, or back with a negative sign. Months and days are those of the calendar.
     fn moved(&self, by: &Kwargs, sign: i64) -> Result<Self, Error> {
         let amount = |name: &str| -> Result<i64, Error> {
-            Ok(sign * by.get::<Option<i64>>(name)?.unwrap_or(0))
+            Ok(by.get::<Option<i64>>(name)?.unwrap_or(0).saturating_mul(sign))
         };
-        let months = amount("years")? * 12 + amount("months")?;
-        let days = amount("weeks")? * 7 + amount("days")?;
-        let time = TimeDelta::hours(amount("hours")?)
-            + TimeDelta::minutes(amount("minutes")?)
-            + TimeDelta::seconds(amount("seconds")?);
+        let too_far = || Error::new(ErrorKind::InvalidOperation, "the date is out of range");
+        let of = |name: &str, unit: i64| -> Result<i64, Error> {
+            amount(name)?.checked_mul(unit).ok_or_else(too_far)
+        };
+        let sum = |parts: &[i64]| {
+            let added = parts.iter().try_fold(0_i64, |sum, part| sum.checked_add(*part));
+            added.ok_or_else(too_far)
+        };
+        let months = sum(&[of("years", 12)?, of("months", 1)?])?;
+        let days = sum(&[of("weeks", 7)?, of("days", 1)?])?;
+        let micros = sum(&[
+            of("hours", 3_600_000_000)?,
+            of("minutes", 60_000_000)?,
+            of("seconds", 1_000_000)?,
+        ])?;
         by.assert_all_used()?;
-        let wall = in_calendar(self.local(), months, days)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the date is out of range"))?;
+        let wall = in_calendar(self.local(), months, days).ok_or_else(too_far)?;
         let at = if months == 0 && days == 0 { self.at } else { local_instant(self.zone, wall) };
-        let micros = time.num_microseconds().unwrap_or(0);
-        Ok(Self { at: Timestamp::from_micros(at.micros().saturating_add(micros)), ..*self })
+        let at = at.micros().checked_add(micros).ok_or_else(too_far)?;
+        // Beyond what a date can be written as.
+        chrono::DateTime::from_timestamp_micros(at).ok_or_else(too_far)?;
+        Ok(Self { at: Timestamp::from_micros(at), ..*self })
     }
 }
 

@@ -48,19 +48,22 @@ pub fn of_run(run: &RunSnapshot, state: RunState, now: Timestamp) -> Vec<Notific
 /// Who is told that the run has missed this deadline; nobody if it has ended.
 pub fn of_deadline(run: &RunSnapshot, number: usize, now: Timestamp) -> Vec<Notification> {
     let Some(deadline) = run.plan.dag.deadlines.get(number) else { return Vec::new() };
-    if run.run.state.is_terminal() {
+    // A run that was cleared has begun anew since the timer was set.
+    let is_missed = due(deadline, &run.run).is_some_and(|due| due <= now);
+    if run.run.state.is_terminal() || !is_missed {
         return Vec::new();
     }
     let about = About { run: &run.run, attempt: None, failure: None, now };
-    // Each is missed once, whatever becomes of the run afterwards.
-    let key = format!("{}:{}:{number}", run.run.key, Occasion::Deadline);
+    // Each is missed once in each of the run's lives.
+    let key = format!("{}:{}:{}:{number}", run.run.key, run.run.clear_number, Occasion::Deadline);
     notifications(&deadline.notify, Occasion::Deadline, &key, &about)
 }
 
-/// When the run must be done; none while what it is counted from has not come.
+/// When the run must be done; none while what it is counted from has not come. A run that is run again is not
+/// late by its old date.
 pub fn due(deadline: &Deadline, run: &DagRun) -> Option<Timestamp> {
     let from = match deadline.reference {
-        Reference::LogicalDate => Some(run.logical_date),
+        Reference::LogicalDate => (run.clear_number == 0).then_some(run.logical_date),
         Reference::QueuedAt => Some(run.queued_at),
         Reference::StartedAt => run.started_at,
     };
@@ -80,8 +83,9 @@ fn told(notify: &Notify, occasion: Occasion, about: &About<'_>) -> Vec<Notificat
         Some(attempt) => attempt.to_string(),
         None => about.run.key.to_string(),
     };
-    // What was cleared is told of again.
-    let key = format!("{what}:{}:{occasion}", about.run.clear_number);
+    // What was cleared is told of again, so the time belongs to it. It is decided once: a commit that may
+    // have failed is repeated as it is.
+    let key = format!("{what}:{occasion}:{}", about.now.micros());
     notifications(channels, occasion, &key, about)
 }
 

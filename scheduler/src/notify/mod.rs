@@ -8,27 +8,35 @@ mod email;
 mod http;
 mod words;
 
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use towpath_common::notification::{Channel, Notification, NotificationState, NotificationStatus};
 use towpath_common::plan::Plan;
 use towpath_common::port::StoreError;
 use towpath_common::run::DagRun;
+use towpath_common::time::Timestamp;
 use towpath_rendering::{Masker, RenderError, Subject};
 
 use crate::Services;
 use words::Story;
 
 /// How many are delivered at once.
-const BATCH: u32 = 16;
+const AT_ONCE: usize = 16;
+/// How many are read at once.
+const BATCH: u32 = 64;
 /// How often the outbox is looked into without being told to.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Between tries: the first pause, which doubles, and the longest.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
+/// How long a receiver that has failed is left alone at most, whoever else has something for it.
+const REST_MAX: Duration = Duration::from_secs(60);
 const TRIES_MAX: u32 = 24;
 /// How long one delivery may take.
 const DELIVERY_MAX: Duration = Duration::from_secs(20);
@@ -43,7 +51,13 @@ impl Notifier {
     pub fn start(services: &Services) -> Self {
         let bell = Arc::new(Notify::new());
         let post = Arc::new(Post { services: services.clone(), http: http::client() });
-        let task = tokio::spawn(deliver_all(post, Arc::clone(&bell))).abort_handle();
+        let round = Round {
+            post,
+            under_way: JoinSet::new(),
+            settled: BTreeMap::new(),
+            rests: BTreeMap::new(),
+        };
+        let task = tokio::spawn(round.run(Arc::clone(&bell))).abort_handle();
         Self { bell, task }
     }
 
@@ -59,29 +73,131 @@ impl Drop for Notifier {
     }
 }
 
-async fn deliver_all(post: Arc<Post>, bell: Arc<Notify>) {
-    loop {
-        let now = post.services.clock.now();
-        let due = post.services.store.due_notifications(now, BATCH).await;
-        let due = due.unwrap_or_else(|error| {
-            tracing::info!(%error, "the outbox cannot be looked into");
-            Vec::new()
-        });
-        let full = due.len() == BATCH as usize;
-        let mut deliveries = JoinSet::new();
-        for (notification, tries) in due {
-            let post = Arc::clone(&post);
-            deliveries.spawn(async move { post.try_once(&notification, tries).await });
-        }
-        while deliveries.join_next().await.is_some() {}
-        if !full {
-            // What failed just now is due again in a second or later.
+/// A delivery that has come to its end.
+type Tried = (Notification, u32, Result<(), Undelivered>);
+
+/// The postman's round.
+struct Round {
+    post: Arc<Post>,
+    under_way: JoinSet<Tried>,
+    /// By key, what the store is still to be told, and none for what is under way: neither is delivered again.
+    settled: BTreeMap<String, Option<NotificationStatus>>,
+    /// Receivers that have failed: how often in a row, and until when they are left alone. One that does not answer
+    /// holds up nobody else.
+    rests: BTreeMap<String, (u32, Timestamp)>,
+}
+
+impl Round {
+    async fn run(mut self, bell: Arc<Notify>) {
+        loop {
             tokio::select! {
                 () = bell.notified() => {}
-                () = tokio::time::sleep(PAUSE_MIN.max(post.pause().await)) => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                Some(tried) = self.under_way.join_next() => self.end(tried).await,
+            }
+            while let Some(tried) = self.under_way.try_join_next() {
+                self.end(tried).await;
+            }
+            if let Err(error) = self.begin().await {
+                tracing::info!(%error, "the outbox cannot be looked into");
+                tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }
     }
+
+    /// Notes what is still to be noted, and takes up what is due while there is room.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        self.note_settled().await?;
+        if self.under_way.len() >= AT_ONCE {
+            return Ok(());
+        }
+        let now = self.post.services.clock.now();
+        let due = self.post.services.store.due_notifications(now, BATCH).await?;
+        for (notification, tries) in due {
+            if self.settled.contains_key(&notification.key) {
+                continue;
+            }
+            let rest = self.rests.get(receiver(&notification.channel)).map(|(_, until)| *until);
+            if let Some(until) = rest.filter(|until| *until > now) {
+                let status = NotificationStatus {
+                    state: NotificationState::Waiting,
+                    at: until,
+                    tries,
+                    error: Some("its receiver has just failed".to_owned()),
+                };
+                self.post.services.store.note_status(&notification.key, &status).await?;
+                continue;
+            }
+            if self.under_way.len() >= AT_ONCE {
+                break;
+            }
+            self.settled.insert(notification.key.clone(), None);
+            let post = Arc::clone(&self.post);
+            self.under_way.spawn(async move {
+                let delivering = AssertUnwindSafe(post.deliver(&notification)).catch_unwind();
+                let delivered = match tokio::time::timeout(DELIVERY_MAX, delivering).await {
+                    Err(_) => Err("it took too long".to_owned()),
+                    Ok(Err(_)) => Err("it broke off; the scheduler's log has why".to_owned()),
+                    Ok(Ok(delivered)) => delivered,
+                };
+                (notification, tries, delivered)
+            });
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, tried: Result<Tried, JoinError>) {
+        // It catches its own panics, and nobody aborts it.
+        let Ok((notification, tries, delivered)) = tried else { return };
+        let (now, tries) = (self.post.services.clock.now(), tries + 1);
+        let receiver = receiver(&notification.channel);
+        let status = match delivered {
+            Ok(()) => {
+                self.rests.remove(receiver);
+                let state = NotificationState::Delivered;
+                NotificationStatus { state, at: now, tries, error: None }
+            }
+            Err(error) => {
+                tracing::warn!(notification = %notification.key, tries, %error, "not delivered");
+                let failures = self.rests.get(receiver).map_or(0, |(failures, _)| *failures) + 1;
+                let rest = now.plus(pause(failures).min(REST_MAX));
+                self.rests.insert(receiver.to_owned(), (failures, rest));
+                let over = tries >= TRIES_MAX;
+                let state = if over {
+                    NotificationState::Undeliverable
+                } else {
+                    NotificationState::Waiting
+                };
+                NotificationStatus { state, at: now.plus(pause(tries)), tries, error: Some(error) }
+            }
+        };
+        self.settled.insert(notification.key, Some(status));
+    }
+
+    async fn note_settled(&mut self) -> Result<(), StoreError> {
+        let ended: Vec<(String, NotificationStatus)> = self
+            .settled
+            .iter()
+            .filter_map(|(key, status)| Some((key.clone(), status.clone()?)))
+            .collect();
+        for (key, status) in ended {
+            self.post.services.store.note_status(&key, &status).await?;
+            self.settled.remove(&key);
+        }
+        Ok(())
+    }
+}
+
+/// Whoever is told, as the Dag names it.
+fn receiver(channel: &Channel) -> &str {
+    match channel {
+        Channel::Webhook { url, .. } | Channel::Slack { url, .. } => url,
+        Channel::Email { connection, .. } => connection,
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(1 << (failures - 1).min(30)).min(PAUSE_MAX)
 }
 
 struct Post {
@@ -93,46 +209,14 @@ struct Post {
 type Undelivered = String;
 
 impl Post {
-    /// Until something waits that is not due yet, and at most the usual time.
-    async fn pause(&self) -> Duration {
-        let soon = self.services.clock.now().plus(LOOK_INTERVAL);
-        match self.services.store.due_notifications(soon, 1).await {
-            Ok(due) if !due.is_empty() => PAUSE_MIN,
-            _ => LOOK_INTERVAL,
-        }
-    }
-
-    async fn try_once(&self, notification: &Notification, tries: u32) {
-        let delivered = tokio::time::timeout(DELIVERY_MAX, self.deliver(notification)).await;
-        let delivered = delivered.unwrap_or_else(|_| Err("it took too long".to_owned()));
-        let (now, tries) = (self.services.clock.now(), tries + 1);
-        let status = match delivered {
-            Ok(()) => NotificationStatus {
-                state: NotificationState::Delivered,
-                at: now,
-                tries,
-                error: None,
-            },
-            Err(error) => {
-                tracing::warn!(notification = %notification.key, tries, %error, "not delivered");
-                let over = tries >= TRIES_MAX;
-                let state = if over {
-                    NotificationState::Undeliverable
-                } else {
-                    NotificationState::Waiting
-                };
-                let pause = PAUSE_MIN.saturating_mul(1 << (tries - 1).min(30)).min(PAUSE_MAX);
-                NotificationStatus { state, at: now.plus(pause), tries, error: Some(error) }
-            }
-        };
-        if let Err(error) = self.services.store.note_status(&notification.key, &status).await {
-            tracing::info!(notification = %notification.key, %error, "it may be told again");
-        }
-    }
-
     async fn deliver(&self, notification: &Notification) -> Result<(), Undelivered> {
         let (run, plan) = self.subject(notification).await.map_err(|error| error.to_string())?;
-        let records = self.services.store.instances(run.key).await.map_err(|e| e.to_string())?;
+        // Only what is told of whole runs names their failed tasks.
+        let records = match &notification.attempt {
+            Some(_) => Ok(Vec::new()),
+            None => self.services.store.instances(run.key).await,
+        };
+        let records = records.map_err(|error| error.to_string())?;
         let story = Story { notification, run: &run, records: &records };
         let subject = Subject {
             plan: &plan,

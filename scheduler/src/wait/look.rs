@@ -96,12 +96,13 @@ impl Looker {
                 self.http.look(url, headers, contains.as_deref()).await
             }
             Target::Sql { connection, query } => match self.connection(connection).await {
-                Ok(found) => self.databases.look(connection, &found, query).await,
+                Ok(found) => hidden(&found, self.databases.look(connection, &found, query).await),
                 Err(sight) => sight,
             },
             Target::S3(target) => match self.connection(&target.connection).await {
                 Ok(found) => {
-                    self.buckets.look(&target.connection, &found, target, self.now()).await
+                    let name = &target.connection;
+                    hidden(&found, self.buckets.look(name, &found, target, self.now()).await)
                 }
                 Err(sight) => sight,
             },
@@ -246,6 +247,17 @@ impl Looker {
         } else {
             found()
         })
+    }
+}
+
+/// Without what servers and drivers repeat of the connection's secrets.
+fn hidden(connection: &Connection, sight: Sight) -> Sight {
+    let secrets = connection.secrets();
+    let masker = || Masker::new(secrets.iter().map(String::as_str));
+    match sight {
+        Sight::NotYet(why) => Sight::NotYet(masker().text(&why)),
+        Sight::Never(why) => Sight::Never(masker().text(&why)),
+        sight => sight,
     }
 }
 

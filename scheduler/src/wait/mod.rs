@@ -7,9 +7,11 @@ mod s3;
 mod sql;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use towpath_common::dag::{Builtin, Target, Wait};
@@ -27,6 +29,10 @@ use look::{Looker, Sight};
 
 /// The longest pause between two looks that grow apart.
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// Params are kept where everybody can read them.
+const REVEALING: &str = "the params of the run that it starts hold a secret; pass on the name of the \
+    connection or the variable, and let that Dag ask for it itself";
 
 /// One instance that waits.
 pub struct Waiting {
@@ -69,7 +75,13 @@ impl Waiter {
         let place = waiting.place;
         let (looker, sender) = (Arc::clone(&self.looker), self.sender.clone());
         let task = tokio::spawn(async move {
-            let outcome = wait(&looker, &waiting).await;
+            let looked = AssertUnwindSafe(wait(&looker, &waiting)).catch_unwind().await;
+            let outcome = looked.unwrap_or_else(|_| {
+                failed(
+                    FailureClass::Sensor,
+                    "looking for it broke off; the scheduler's log has why",
+                )
+            });
             // Nobody receives it if the term has ended; the next leader looks again.
             let _ = sender.send((waiting.attempt, outcome));
         });
@@ -111,6 +123,9 @@ async fn wait(looker: &Looker, waiting: &Waiting) -> Outcome {
     let mut interval = wait.poke_interval;
     loop {
         let why = match looker.look(waiting, &target).await {
+            Sight::Found(outputs) if masker.finds_in(&outputs) => {
+                return failed(FailureClass::Output, "what was found holds a secret in its name");
+            }
             Sight::Found(outputs) => return Outcome::Success { outputs },
             Sight::Never(why) => return failed(FailureClass::Sensor, masker.text(&why)),
             Sight::NotYet(why) => masker.text(&why),
@@ -143,6 +158,11 @@ async fn rendered(
 ) -> Result<(Target, Arc<Masker>), Failure> {
     loop {
         match looker.render(waiting, &wait.target).await {
+            Ok((Target::TriggeredRun { params, .. }, masker))
+                if params.values().any(|text| masker.finds(text)) =>
+            {
+                return Err(Failure::new(FailureClass::Template, REVEALING));
+            }
             Ok(rendered) => return Ok(rendered),
             Err(RenderError::Failed(failure)) => return Err(failure),
             Err(RenderError::Store(StoreError::Unavailable(_))) => {

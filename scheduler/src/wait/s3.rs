@@ -42,7 +42,12 @@ impl Buckets {
             }
         };
         let place = format!("s3://{}/{}", target.bucket, target.key);
-        match tokio::time::timeout(LOOK_MAX, found(&bucket, target, &pattern)).await {
+        // As it stands: a key is not to be encoded a second time.
+        let path = match Path::parse(fixed_part(&target.key)) {
+            Ok(path) => path,
+            Err(error) => return Sight::Never(format!("{place} is not a key: {error}")),
+        };
+        match tokio::time::timeout(LOOK_MAX, found(&bucket, target, &path, &pattern)).await {
             Err(_) => Sight::NotYet(format!("{name} has not answered within {LOOK_MAX:?}")),
             Ok(Err(error)) => Sight::NotYet(format!("{place} cannot be looked for: {error}")),
             Ok(Ok(objects)) => judge(&place, objects, target, now),
@@ -92,28 +97,35 @@ fn client(connection: &Connection, bucket: &str) -> object_store::Result<AmazonS
         .build()
 }
 
-/// The objects that are meant: the one of this key, or all that fit the pattern.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
+/// The key, or of a pattern the folder before its first wildcard: that much the store sorts out itself.
+fn fixed_part(key: &str) -> &str {
+    match key.find(WILDCARDS) {
+        None => key,
+        Some(wild) => key[..wild].rfind('/').map_or("", |end| &key[..end]),
+    }
+}
+
+/// The objects that are meant: the one of this key, or all in a folder, or all that fit the pattern.
 async fn found(
     bucket: &AmazonS3,
     target: &ObjectTarget,
+    path: &Path,
     pattern: &glob::Pattern,
 ) -> object_store::Result<Vec<ObjectMeta>> {
-    let Some(wild) = target.key.find(['*', '?', '[']) else {
-        if !target.key.ends_with('/') {
-            return match bucket.head(&Path::from(target.key.as_str())).await {
-                Ok(object) => Ok(vec![object]),
-                Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            };
-        }
-        return bucket.list(Some(&Path::from(target.key.as_str()))).try_collect().await;
-    };
-    // Up to the last folder without a wildcard the store sorts out itself.
-    let folder = target.key[..wild].rfind('/').map(|end| Path::from(&target.key[..end]));
-    let listed = bucket.list(folder.as_ref());
-    let fits = |object: &ObjectMeta| pattern.matches(object.location.as_ref());
-    let fitting = listed.try_filter(|object| std::future::ready(fits(object)));
-    fitting.try_collect().await
+    let is_pattern = target.key.contains(WILDCARDS);
+    if is_pattern || target.key.ends_with('/') {
+        let folder = (!path.as_ref().is_empty()).then_some(path);
+        let fits = |object: &ObjectMeta| !is_pattern || pattern.matches(object.location.as_ref());
+        let listed = bucket.list(folder);
+        return listed.try_filter(|object| std::future::ready(fits(object))).try_collect().await;
+    }
+    match bucket.head(path).await {
+        Ok(object) => Ok(vec![object]),
+        Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Large enough and untouched for long enough: whoever writes it has finished.

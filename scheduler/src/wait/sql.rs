@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlPool, MySqlPoolOptions, MySqlRow};
-use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
-use sqlx::{AssertSqlSafe, Row, TypeInfo, ValueRef};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlRow};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row, TypeInfo, ValueRef};
 use towpath_common::connection::Connection;
 use towpath_common::outcome::Outputs;
 
@@ -61,21 +61,56 @@ impl Databases {
     }
 }
 
+/// The connection's parts are handed over one by one: from a URL sqlx would log the extras that it does not know,
+/// and it would log queries that are slow, with whatever templates have put into them.
 fn open(name: &str, connection: &Connection) -> Result<Database, String> {
-    let wrong = |error: sqlx::Error| format!("the connection {name:?} cannot be used: {error}");
-    let url = |conn_type: &str| {
-        Connection { conn_type: conn_type.to_owned(), ..connection.clone() }.uri()
-    };
+    let host = connection.host.as_deref().unwrap_or("localhost");
+    let extra = |key: &str| connection.extra.get(key).and_then(serde_json::Value::as_str);
+    let wrong = |key: &str| format!("the connection {name:?} has an unknown {key} in its extras");
     match connection.conn_type.as_str() {
         "postgres" => {
-            let options = PgPoolOptions::new().max_connections(CONNECTIONS_MAX);
-            let pool = options.acquire_timeout(LOOK_MAX).connect_lazy(&url("postgres"));
-            pool.map(Database::Postgres).map_err(wrong)
+            let mut options = PgConnectOptions::new_without_pgpass().host(host);
+            options = options.port(connection.port.unwrap_or(5432)).application_name("towpath");
+            if let Some(login) = &connection.login {
+                options = options.username(login);
+            }
+            if let Some(password) = &connection.password {
+                options = options.password(password);
+            }
+            if let Some(schema) = &connection.schema {
+                options = options.database(schema);
+            }
+            if let Some(mode) = extra("sslmode") {
+                options = options.ssl_mode(mode.parse().map_err(|_| wrong("sslmode"))?);
+            }
+            if let Some(file) = extra("sslrootcert") {
+                options = options.ssl_root_cert(file);
+            }
+            let pool =
+                PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(LOOK_MAX);
+            Ok(Database::Postgres(pool.connect_lazy_with(options.disable_statement_logging())))
         }
         "mysql" | "mariadb" => {
-            let options = MySqlPoolOptions::new().max_connections(CONNECTIONS_MAX);
-            let pool = options.acquire_timeout(LOOK_MAX).connect_lazy(&url("mysql"));
-            pool.map(Database::MySql).map_err(wrong)
+            let mut options = MySqlConnectOptions::new().host(host);
+            options = options.port(connection.port.unwrap_or(3306));
+            if let Some(login) = &connection.login {
+                options = options.username(login);
+            }
+            if let Some(password) = &connection.password {
+                options = options.password(password);
+            }
+            if let Some(schema) = &connection.schema {
+                options = options.database(schema);
+            }
+            if let Some(mode) = extra("ssl_mode") {
+                options = options.ssl_mode(mode.parse().map_err(|_| wrong("ssl_mode"))?);
+            }
+            if let Some(file) = extra("ssl_ca") {
+                options = options.ssl_ca(file);
+            }
+            let pool = MySqlPoolOptions::new().max_connections(CONNECTIONS_MAX);
+            let pool = pool.acquire_timeout(LOOK_MAX);
+            Ok(Database::MySql(pool.connect_lazy_with(options.disable_statement_logging())))
         }
         other => Err(format!(
             "the connection {name:?} is of type {other:?}; a query is asked of postgres, mysql or mariadb"

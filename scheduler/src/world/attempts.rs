@@ -97,6 +97,10 @@ impl World {
     pub fn lose_worker(&mut self, worker: &WorkerName, now: Timestamp, draft: &mut Draft) {
         for (run, instance) in self.running.get(worker).cloned().unwrap_or_default() {
             let Some(snapshot) = self.runs.get(&run) else { continue };
+            // It may have been cleared and be with another worker by now.
+            if snapshot.instance(instance).worker.as_ref() != Some(worker) {
+                continue;
+            }
             let attempt = snapshot.instance(instance).attempt;
             let why = format!("worker {worker} has given no sign of life");
             let _ = self.advance(run, Event::AttemptLost { instance, attempt, why }, now, draft);

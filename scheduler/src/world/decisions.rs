@@ -4,7 +4,7 @@ use towpath_common::asset::AssetSource;
 use towpath_common::dag::Builtin;
 use towpath_common::decision::Decision;
 use towpath_common::event::{Event, InstanceIndex};
-use towpath_common::id::RunKey;
+use towpath_common::id::{RunKey, WorkerName};
 use towpath_common::message::Dispatch;
 use towpath_common::notification::Occasion;
 use towpath_common::port::XCom;
@@ -37,15 +37,19 @@ impl World {
         let Some(run) = self.runs.get(&place.0) else { return false };
         self.lanes.note_taken(lane_of(run, place.1), place);
         let held = self.lanes.give_back(place);
-        if let Some(worker) = &run.instance(place.1).worker
-            && let Some(places) = self.running.get_mut(worker)
-        {
+        if let Some(worker) = run.instance(place.1).worker.clone() {
+            self.runs_no_more(&worker, place);
+        }
+        held
+    }
+
+    fn runs_no_more(&mut self, worker: &WorkerName, place: Place) {
+        if let Some(places) = self.running.get_mut(worker) {
             places.remove(&place);
             if places.is_empty() {
                 self.running.remove(worker);
             }
         }
-        held
     }
 
     pub(super) fn carry_out(
@@ -73,6 +77,8 @@ impl World {
                     draft.ended_runs.retain(|ended| *ended != key);
                     self.lots.queue(&run.run);
                     reopened = Some(Lot::of(&run.run));
+                    let (run, plan) = (run.run.clone(), std::sync::Arc::clone(&run.plan));
+                    self.set_run_timers(&run, &plan);
                 }
                 Decision::FinishRun { state, .. } => {
                     draft.runs.insert(key);
@@ -140,6 +146,9 @@ impl World {
                     draft.instances.insert((key, instance));
                     let (task, map_index) = (run.record(instance).task, before.map_index);
                     draft.cleared.push((key, task.clone(), map_index));
+                    if let Some(worker) = &before.worker {
+                        self.runs_no_more(&worker.clone(), (key, instance));
+                    }
                     if before.attempt > 0 {
                         let instance = *before;
                         draft.ended_attempts.push(InstanceRecord { run: key, task, instance });

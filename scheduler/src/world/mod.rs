@@ -166,3 +166,6 @@ fn demand(run: &RunSnapshot, instance: InstanceIndex) -> Demand {
         per_task_in_run: task.claims.max_active_tis_per_dagrun,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,9 @@ impl World {
             // It is looked at, and perhaps reopened, by a person's command.
             RunState::Success | RunState::Failed => {}
         }
-        self.set_run_timers(&run.run, &run.plan);
+        if !run.run.state.is_terminal() {
+            self.set_run_timers(&run.run, &run.plan);
+        }
         self.runs.insert(run.run.key, run);
     }
 
@@ -152,8 +154,29 @@ impl World {
 
     /// The run leaves memory with all that was held for it, to come back as something else. What was
     /// decided of it must be in the store.
-    pub fn take_out(&mut self, key: RunKey, draft: &mut Draft) -> Option<DagRun> {
-        let instances = (0..).take(self.runs.get(&key)?.instances.len());
+    /// Instances of tasks that it will not have again are stopped and removed.
+    pub fn take_out(
+        &mut self,
+        key: RunKey,
+        next: &Plan,
+        now: Timestamp,
+        draft: &mut Draft,
+    ) -> Option<DagRun> {
+        let run = self.runs.get(&key)?;
+        let instances = (0..).take(run.instances.len());
+        for instance in instances.clone() {
+            let mut record = run.record(instance);
+            let state = record.instance.state;
+            if next.index_of(record.task.as_str()).is_some() || state.is_terminal() {
+                continue;
+            }
+            if state.is_out() {
+                draft.stops.push(run.attempt_key(instance));
+            }
+            record.instance.state = TaskState::Removed;
+            record.instance.ended_at = Some(now);
+            draft.removed.push(record);
+        }
         instances.for_each(|instance| self.withdraw(key, instance, draft));
         self.timers.retain(|(_, timer)| timer.run() != Some(key));
         let RunSnapshot { run, plan, .. } = self.runs.remove(&key)?;

@@ -45,6 +45,7 @@ impl Bench {
                 working_dir: Some("/tmp".to_owned()),
                 ..Container::default()
             },
+            sealed: None,
             source_dir: None,
         }
     }
@@ -213,7 +214,10 @@ async fn limits_and_labels_are_on_the_container() {
         user: Some("1234".to_owned()),
         ..spec.container
     };
+    spec.sealed = Some("v1.key.text".to_owned());
     let (execution, _) = bench.launch(&spec).await;
+    let sealed = bench.executor.sealed(&spec.attempt).await.expect("Docker answers");
+    assert_eq!(sealed, spec.sealed, "whoever takes it up can tell its secrets");
     let name = format!("towpath.{}", spec.attempt);
     let format = "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} \
                   {{.Config.User}} {{.HostConfig.NetworkMode}} {{.HostConfig.CapDrop}} \

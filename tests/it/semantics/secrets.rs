@@ -33,6 +33,8 @@ tasks:
   outputs: {environment: {PASSWORD: "{{ conn.db.password }}"}, command: [sh, -c, 'echo "x=$PASSWORD" >> $TOWPATH_OUTPUT']}
   launch: {command: ["/no/such/{{ conn.db.password }}"], on_failure: [{webhook: {url: "http://127.0.0.1:1/{{ conn.db.password }}"}}]}
   wrong: {command: ["{{ macros.ds_add(conn.db.password, 1) }}"]}
+  start: {wait: {trigger_dag: {dag: leaky, params: {x: "{{ conn.db.password }}"}}}}
+  unpacked: {environment: {PASSWORD: "{{ var.json.login.password }}"}, command: [sh, -c, 'echo "$PASSWORD"; echo "{\"x\": \"$PASSWORD\"}" >> $TOWPATH_OUTPUT']}
   wait: {wait: {http: {url: "http://127.0.0.1:1/{{ var.value.token }}"}, timeout: 1s, poke_interval: 100ms}}
 "#;
 
@@ -83,11 +85,21 @@ async fn leak(place: &Place) -> anyhow::Result<DagRun> {
         &format!("postgres://me:{}@db/x", "c4n4ry-5ings%2Flow%2Ber"),
     )?;
     pipe(&place.cluster, &["variable", "set", "token"], CANARY)?;
+    let login = serde_json::json!({ "user": "me", "password": CANARY }).to_string();
+    pipe(&place.cluster, &["variable", "set", "login", "--secret"], &login)?;
     let witness = place.cluster.dir().join("witness");
     place.apply("leaky", &LEAKY.replace("WITNESS", &witness.display().to_string()))?;
     let run = place.run("leaky", "r", &[]).await?;
     assert_eq!(run.state, RunState::Failed);
-    let states = ["launch failed", "outputs failed", "use success", "wait failed", "wrong failed"];
+    let states = [
+        "launch failed",
+        "outputs failed",
+        "start failed",
+        "unpacked failed",
+        "use success",
+        "wait failed",
+        "wrong failed",
+    ];
     assert_eq!(place.states(&run).await?, states);
     Ok(run)
 }

@@ -121,6 +121,37 @@ tasks:
     Ok(())
 }
 
+/// What the new version lacks is stopped, and nobody waits for it.
+#[tokio::test]
+async fn a_task_that_the_latest_version_lacks_is_removed() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    let (started, stopped) =
+        (place.cluster.dir().join("started"), place.cluster.dir().join("stopped"));
+    let text = "dag: d
+tasks:
+  a: {command: [\"true\"]}
+  b: {command: [sh, -c, \"trap 'touch STOPPED; exit 1' TERM; touch STARTED; while :; do sleep 0.1; done\"]}
+";
+    let text = text
+        .replace("STOPPED", &stopped.display().to_string())
+        .replace("STARTED", &started.display().to_string());
+    place.apply("d", &text)?;
+    let run = place.cluster.trigger("d", "r").await?;
+    let there = |path: std::path::PathBuf| async move {
+        towpath_tests::process::eventually("the file is there", super::PATIENCE, || async {
+            Ok(path.exists().then_some(()))
+        })
+        .await
+    };
+    there(started).await?;
+    place.apply("d", "dag: d\ntasks: {a: {command: [\"true\"]}}\n")?;
+    place.cluster.run(&["run", "clear", "d/r", "--latest"])?;
+    assert_eq!(place.ended("d", "r").await?.state, RunState::Success);
+    there(stopped).await?;
+    assert_eq!(place.state(&run, "b").await?, TaskState::Removed);
+    Ok(())
+}
+
 const DAILY: &str = "dag: daily
 schedule: {cron: '0 0 * * *'}
 start_date: 2026-01-01

@@ -122,6 +122,7 @@ async fn objects(place: &Place) -> anyhow::Result<()> {
     place.cluster.run(&["connection", "set", "lake", &store.connection(None)])?;
     place.cluster.run(&["connection", "set", "wrong", &store.connection(Some("hunter2"))])?;
     store.put("lake", "2026-01-05/part-1.csv", b"1")?;
+    store.put("lake", "ts=00%3A00/part~1.csv", b"1")?;
     place.apply(
         "objects",
         "dag: objects
@@ -131,6 +132,7 @@ tasks:
   old: {wait: {s3: {connection: lake, bucket: lake, key: '{{ ds }}/', min_age: 1h}, timeout: 1s, poke_interval: 100ms}}
   folder: {wait: {s3: {connection: lake, bucket: lake, key: '{{ ds }}/'}, poke_interval: 100ms}}
   refused: {wait: {s3: {connection: wrong, bucket: lake, key: x}, timeout: 1s, poke_interval: 100ms}}
+  encoded: {wait: {s3: {connection: lake, bucket: lake, key: 'ts=00%3A00/part~1.csv'}, poke_interval: 100ms}}
   print: {depends_on: [large], command: [echo, '{{ outputs.large.key }} {{ outputs.large.size }}']}
 ",
     )?;
@@ -144,8 +146,15 @@ tasks:
             Ok(expected.iter().all(|e| states.iter().any(|s| s == e)).then_some(()))
         })
     };
-    states(&["folder success", "old failed", "refused failed", "key deferred", "large deferred"])
-        .await?;
+    states(&[
+        "folder success",
+        "encoded success",
+        "old failed",
+        "refused failed",
+        "key deferred",
+        "large deferred",
+    ])
+    .await?;
     store.put("lake", "2026-01-05/part-2.csv", &[b'x'; 2048])?;
     states(&["large success", "key deferred"]).await?;
     store.put("lake", "2026-01-05/_SUCCESS", b"")?;

@@ -153,6 +153,10 @@ impl Executor for DockerExecutor {
         traces::list(&self.docker, &self.config.installation).await
     }
 
+    async fn sealed(&self, attempt: &AttemptKey) -> Result<Option<String>, Unavailable> {
+        traces::sealed(&self.docker, &body::container_name(attempt)).await
+    }
+
     async fn attach(
         &self,
         attempt: &AttemptKey,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use towpath_common::notification::{Notification, NotificationStatus};
+use towpath_common::notification::{Notification, NotificationState, NotificationStatus};
 use towpath_common::port::{OutboxStore, StoreError};
 use towpath_common::time::Timestamp;
 
@@ -23,9 +23,9 @@ pub static PUT_NOTIFICATIONS: Statement = Statement::new(
 );
 
 static DUE: Statement = Statement::new(
-    "SELECT notification.body, notification.tries FROM notification
+    "SELECT notification.notification_key, notification.body, notification.tries FROM notification
      WHERE notification.state = 'waiting' AND notification.at <= $1
-     ORDER BY notification.at LIMIT $2",
+     ORDER BY notification.at, notification.notification_key LIMIT $2",
 );
 
 static NOTE: Statement = Statement::new(
@@ -53,7 +53,21 @@ impl OutboxStore for SqlStore {
     ) -> Result<Vec<(Notification, u32)>, StoreError> {
         let rows =
             self.database.fetch(&DUE, vec![now.micros().into(), i64::from(limit).into()]).await?;
-        rows.iter().map(|row| Ok((from_json(row.text(0)?)?, narrow(row.int(1)?)?))).collect()
+        let mut due = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (key, tries) = (row.text(0)?, narrow(row.int(2)?)?);
+            match from_json(row.text(1)?) {
+                Ok(notification) => due.push((notification, tries)),
+                // Written by another version perhaps. It must not hold up the others.
+                Err(error) => {
+                    let (state, error) =
+                        (NotificationState::Undeliverable, Some(error.to_string()));
+                    let status = NotificationStatus { state, at: now, tries, error };
+                    self.note_status(key, &status).await?;
+                }
+            }
+        }
+        Ok(due)
     }
 
     async fn note_status(&self, key: &str, status: &NotificationStatus) -> Result<(), StoreError> {
@@ -72,7 +86,10 @@ impl OutboxStore for SqlStore {
         limit: u32,
     ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError> {
         let rows = self.database.fetch(&LIST, vec![i64::from(limit).into()]).await?;
-        let told = rows.iter().map(|row| {
+        let readable = rows
+            .iter()
+            .filter(|row| row.text(0).is_ok_and(|body| from_json::<Notification>(body).is_ok()));
+        let told = readable.map(|row| {
             let status = NotificationStatus {
                 state: row.parse(1)?,
                 at: time(row.int(2)?),

@@ -14,6 +14,8 @@ pub const LABEL_RUN: &str = "towpath.run";
 pub const LABEL_TASK: &str = "towpath.task";
 pub const LABEL_MAP_INDEX: &str = "towpath.map_index";
 pub const LABEL_ATTEMPT: &str = "towpath.attempt";
+/// What the attempt was given in confidence, for the masker of whoever takes it up.
+pub const LABEL_SEALED: &str = "towpath.sealed";
 
 /// A task that names no limit may have this many processes and threads.
 const PIDS_DEFAULT: i64 = 1024;
@@ -36,7 +38,7 @@ pub fn container(spec: &AttemptSpec, config: &DockerConfig) -> ContainerCreateBo
         env: Some(environment.chain([output]).collect()),
         working_dir: wanted.working_dir.clone(),
         user: wanted.user.clone(),
-        labels: Some(labels(&spec.attempt, &config.installation)),
+        labels: Some(labels(spec, &config.installation)),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
@@ -54,14 +56,17 @@ pub fn container(spec: &AttemptSpec, config: &DockerConfig) -> ContainerCreateBo
     }
 }
 
-fn labels(attempt: &AttemptKey, installation: &str) -> HashMap<String, String> {
-    HashMap::from([
+fn labels(spec: &AttemptSpec, installation: &str) -> HashMap<String, String> {
+    let attempt = &spec.attempt;
+    let mut labels = HashMap::from([
         (LABEL_INSTALLATION.to_owned(), installation.to_owned()),
         (LABEL_RUN.to_owned(), attempt.run.to_string()),
         (LABEL_TASK.to_owned(), attempt.task.to_string()),
         (LABEL_MAP_INDEX.to_owned(), attempt.map_index.to_string()),
         (LABEL_ATTEMPT.to_owned(), attempt.number.to_string()),
-    ])
+    ]);
+    labels.extend(spec.sealed.clone().map(|sealed| (LABEL_SEALED.to_owned(), sealed)));
+    labels
 }
 
 /// An archive with the empty output file, which any user may write.

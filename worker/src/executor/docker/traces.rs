@@ -7,7 +7,9 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use towpath_common::id::AttemptKey;
 use towpath_common::port::Unavailable;
 
-use super::body::{LABEL_ATTEMPT, LABEL_INSTALLATION, LABEL_MAP_INDEX, LABEL_RUN, LABEL_TASK};
+use super::body::{
+    LABEL_ATTEMPT, LABEL_INSTALLATION, LABEL_MAP_INDEX, LABEL_RUN, LABEL_SEALED, LABEL_TASK,
+};
 use super::{SERVICE, words};
 
 pub async fn list(docker: &Docker, installation: &str) -> Result<Vec<AttemptKey>, Unavailable> {
@@ -18,6 +20,13 @@ pub async fn list(docker: &Docker, installation: &str) -> Result<Vec<AttemptKey>
     let containers = containers.map_err(|error| Unavailable::new(SERVICE, words(&error)))?;
     let labels = containers.into_iter().filter_map(|container| container.labels);
     Ok(labels.filter_map(|labels| attempt_from(&labels)).collect())
+}
+
+/// What was sealed for whoever takes up the attempt in this container.
+pub async fn sealed(docker: &Docker, container: &str) -> Result<Option<String>, Unavailable> {
+    let found = docker.inspect_container(container, None).await;
+    let found = found.map_err(|error| Unavailable::new(SERVICE, words(&error)))?;
+    Ok(found.config.and_then(|config| config.labels?.remove(LABEL_SEALED)))
 }
 
 fn attempt_from(labels: &HashMap<String, String>) -> Option<AttemptKey> {
