@@ -59,11 +59,9 @@ pub async fn keys(connection: &Connection, verb: EncryptionKeyVerb) -> anyhow::R
                 let desk = Desk::open(connection, kind).await?;
                 for entry in desk.store.entries(kind).await? {
                     let text = desk.vault.open(&entry)?;
-                    let Entry { secret, description, updated_at, .. } = entry.clone();
                     let anew = desk.sealed(&entry.name, &text)?;
-                    let anew = Entry { secret, description, updated_at, ..anew };
-                    desk.store.put_entry(&anew).await?;
-                    sealed += 1;
+                    // What somebody has set meanwhile was sealed with a present key.
+                    sealed += u32::from(desk.store.reseal(&anew, &entry.sealed).await?);
                 }
             }
             let key = connection.keyring()?.sealing()?.to_owned();

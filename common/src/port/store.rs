@@ -336,6 +336,8 @@ pub trait VaultStore: Send + Sync {
     async fn entries(&self, kind: EntryKind) -> Result<Vec<Entry>, StoreError>;
     /// Puts it there, or in the place of what is there.
     async fn put_entry(&self, entry: &Entry) -> Result<(), StoreError>;
+    /// Seals it anew, unless it has been changed since it was sealed as `before`. False if it has.
+    async fn reseal(&self, entry: &Entry, before: &str) -> Result<bool, StoreError>;
     /// False if there was none.
     async fn delete_entry(&self, kind: EntryKind, name: &EntryName) -> Result<bool, StoreError>;
 }

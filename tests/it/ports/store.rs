@@ -1,5 +1,7 @@
 //! The store's contract: memory, SQLite, PostgreSQL.
 
+mod aside;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +145,9 @@ async fn exercise(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     the_inbox_keeps_its_order_until_consumed(fresh().await).await;
     runs_are_found_and_listed(fresh().await).await;
     the_installation_is_named_once(fresh().await).await;
+    aside::entries_are_kept_by_kind_and_name(fresh().await).await;
+    aside::a_notification_is_delivered_once_it_is_noted(fresh().await).await;
+    aside::earlier_runs_are_looked_up(fresh().await).await;
 }
 
 async fn equal_content_is_deployed_once(store: Arc<dyn Store>) {

@@ -34,6 +34,14 @@ impl VaultStore for MemoryStore {
         Ok(())
     }
 
+    async fn reseal(&self, entry: &Entry, before: &str) -> Result<bool> {
+        let mut tables = self.tables();
+        let known = tables.entries.get_mut(&(entry.kind, entry.name.clone()));
+        let Some(known) = known.filter(|known| known.sealed == before) else { return Ok(false) };
+        known.sealed = entry.sealed.clone();
+        Ok(true)
+    }
+
     async fn delete_entry(&self, kind: EntryKind, name: &EntryName) -> Result<bool> {
         Ok(self.tables().entries.remove(&(kind, name.clone())).is_some())
     }

@@ -10,7 +10,7 @@ use super::rows::time;
 use crate::store::database::Row;
 use crate::store::statement::Statement;
 
-pub const STATEMENTS: &[&Statement] = &[&GET, &LIST, &PUT, &DELETE];
+pub const STATEMENTS: &[&Statement] = &[&GET, &LIST, &PUT, &RESEAL, &DELETE];
 
 macro_rules! columns {
     () => {
@@ -37,6 +37,11 @@ static PUT: Statement = Statement::new(
      ON CONFLICT (kind, name) DO UPDATE SET
          sealed = excluded.sealed, secret = excluded.secret,
          description = excluded.description, updated_at = excluded.updated_at",
+);
+
+static RESEAL: Statement = Statement::new(
+    "UPDATE vault_entry SET sealed = $4
+     WHERE vault_entry.kind = $1 AND vault_entry.name = $2 AND vault_entry.sealed = $3",
 );
 
 static DELETE: Statement =
@@ -68,6 +73,16 @@ impl VaultStore for SqlStore {
             entry.updated_at.micros().into(),
         ];
         self.database.execute(&PUT, args).await.map(drop)
+    }
+
+    async fn reseal(&self, entry: &Entry, before: &str) -> Result<bool, StoreError> {
+        let args = vec![
+            entry.kind.as_str().into(),
+            entry.name.as_str().into(),
+            before.into(),
+            entry.sealed.as_str().into(),
+        ];
+        Ok(self.database.execute(&RESEAL, args).await? > 0)
     }
 
     async fn delete_entry(&self, kind: EntryKind, name: &EntryName) -> Result<bool, StoreError> {
