@@ -351,6 +351,7 @@ pub trait OutboxStore: Send + Sync {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<(Notification, u32)>, StoreError>;
+    /// Nothing changes what is settled. While it waits it keeps its last error, unless there is a new one.
     async fn note_status(&self, key: &str, status: &NotificationStatus) -> Result<(), StoreError>;
     /// The newest first.
     async fn notifications(

@@ -28,8 +28,10 @@ use words::Story;
 
 /// How many are delivered at once.
 const AT_ONCE: usize = 16;
+/// And of them to one receiver: one that does not answer leaves room for others.
+const AT_ONCE_TO_ONE: usize = AT_ONCE / 2;
 /// How many are read at once.
-const BATCH: u32 = 64;
+const BATCH: u32 = 256;
 /// How often the outbox is looked into without being told to.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Between tries: the first pause, which doubles, and the longest.
@@ -56,6 +58,7 @@ impl Notifier {
             under_way: JoinSet::new(),
             settled: BTreeMap::new(),
             rests: BTreeMap::new(),
+            busy: BTreeMap::new(),
         };
         let task = tokio::spawn(round.run(Arc::clone(&bell))).abort_handle();
         Self { bell, task }
@@ -85,6 +88,8 @@ struct Round {
     /// Receivers that have failed: how often in a row, and until when they are left alone. One that does not answer
     /// holds up nobody else.
     rests: BTreeMap<String, (u32, Timestamp)>,
+    /// How many deliveries to each receiver are under way.
+    busy: BTreeMap<String, usize>,
 }
 
 impl Round {
@@ -98,39 +103,51 @@ impl Round {
             while let Some(tried) = self.under_way.try_join_next() {
                 self.end(tried).await;
             }
-            if let Err(error) = self.begin().await {
-                tracing::info!(%error, "the outbox cannot be looked into");
-                tokio::time::sleep(LOOK_INTERVAL).await;
+            loop {
+                match self.begin().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::info!(%error, "the outbox cannot be looked into");
+                        tokio::time::sleep(LOOK_INTERVAL).await;
+                        break;
+                    }
+                }
             }
         }
     }
 
-    /// Notes what is still to be noted, and takes up what is due while there is room.
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    /// Notes what is still to be noted, and takes up what is due while there is room. True if there may be more
+    /// behind what was put off.
+    async fn begin(&mut self) -> Result<bool, StoreError> {
         self.note_settled().await?;
         if self.under_way.len() >= AT_ONCE {
-            return Ok(());
+            return Ok(false);
         }
         let now = self.post.services.clock.now();
         let due = self.post.services.store.due_notifications(now, BATCH).await?;
+        let (full, mut put_off) = (due.len() == BATCH as usize, false);
         for (notification, tries) in due {
             if self.settled.contains_key(&notification.key) {
                 continue;
             }
-            let rest = self.rests.get(receiver(&notification.channel)).map(|(_, until)| *until);
+            let receiver = receiver(&notification.channel);
+            let rest = self.rests.get(receiver).map(|(_, until)| *until);
             if let Some(until) = rest.filter(|until| *until > now) {
-                let status = NotificationStatus {
-                    state: NotificationState::Waiting,
-                    at: until,
-                    tries,
-                    error: Some("its receiver has just failed".to_owned()),
-                };
+                let state = NotificationState::Waiting;
+                let status = NotificationStatus { state, at: until, tries, error: None };
                 self.post.services.store.note_status(&notification.key, &status).await?;
+                put_off = true;
                 continue;
             }
             if self.under_way.len() >= AT_ONCE {
                 break;
             }
+            let busy = self.busy.entry(receiver.to_owned()).or_default();
+            if *busy >= AT_ONCE_TO_ONE {
+                continue;
+            }
+            *busy += 1;
             self.settled.insert(notification.key.clone(), None);
             let post = Arc::clone(&self.post);
             self.under_way.spawn(async move {
@@ -143,7 +160,7 @@ impl Round {
                 (notification, tries, delivered)
             });
         }
-        Ok(())
+        Ok(full && put_off)
     }
 
     async fn end(&mut self, tried: Result<Tried, JoinError>) {
@@ -151,6 +168,12 @@ impl Round {
         let Ok((notification, tries, delivered)) = tried else { return };
         let (now, tries) = (self.post.services.clock.now(), tries + 1);
         let receiver = receiver(&notification.channel);
+        if let Some(count) = self.busy.get_mut(receiver) {
+            *count -= 1;
+            if *count == 0 {
+                self.busy.remove(receiver);
+            }
+        }
         let status = match delivered {
             Ok(()) => {
                 self.rests.remove(receiver);

@@ -105,9 +105,12 @@ async fn people_are_told_of_what_they_asked_for() -> anyhow::Result<()> {
             assert!(letters[0].contains(part), "{part} in {}", letters[0]);
         }
         assert_eq!(receiver.refused(), 4, "each was refused once and came again");
-        let kept = place.cluster.store.notifications(10).await?;
-        assert_eq!(kept.len(), 5);
-        assert!(kept.iter().all(|(_, s)| s.state == NotificationState::Delivered), "{kept:?}");
+        eventually("all are noted", PATIENCE, || async {
+            let kept = place.cluster.store.notifications(10).await?;
+            let delivered = kept.iter().filter(|(_, s)| s.state == NotificationState::Delivered);
+            Ok((kept.len() == 5 && delivered.count() == 5).then_some(()))
+        })
+        .await?;
     }
     Ok(())
 }
@@ -169,6 +172,34 @@ tasks: {a: {wait: {file: GATE, poke_interval: 100ms}}}
     }
     assert!(receiver.taken().iter().all(|message| message.path != "/never"));
     Ok(())
+}
+
+/// A hundred messages to somebody who takes the connection and never answers; one behind them to somebody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_does_not_answer_holds_up_nobody_else() -> anyhow::Result<()> {
+    let place = Place::embedded().await?;
+    let receiver = Receiver::start().await?;
+    let mute = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let numbers: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let text = "dag: mute
+params: {n: {type: array, default: [NUMBERS]}}
+tasks:
+  many: {expand: {over: {n: {param: n}}}, empty: true, on_success: [{slack: {url: 'http://MUTE/'}}]}
+  one: {depends_on: [many], empty: true, on_success: [{slack: {url: 'URL/one'}}]}
+";
+    let text = text
+        .replace("NUMBERS", &numbers.join(", "))
+        .replace("MUTE", &mute.local_addr()?.to_string())
+        .replace("URL", &receiver.url);
+    place.apply("mute", &text)?;
+    place.run("mute", "r", &[]).await?;
+    at(&received(&receiver, 1).await?, "/one")?;
+    eventually("it is noted, and the others still wait", PATIENCE, || async {
+        let kept = place.cluster.store.notifications(200).await?;
+        let delivered = kept.iter().filter(|(_, s)| s.state == NotificationState::Delivered);
+        Ok((kept.len() == 101 && delivered.count() == 1).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

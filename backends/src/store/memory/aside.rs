@@ -68,7 +68,9 @@ impl OutboxStore for MemoryStore {
         if let Some((_, known)) = self.tables().notifications.get_mut(key)
             && known.state == NotificationState::Waiting
         {
-            *known = status.clone();
+            let waits = status.state == NotificationState::Waiting;
+            let error = status.error.clone().or_else(|| known.error.clone().filter(|_| waits));
+            *known = NotificationStatus { error, ..status.clone() };
         }
         Ok(())
     }

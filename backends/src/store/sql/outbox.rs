@@ -29,7 +29,8 @@ static DUE: Statement = Statement::new(
 );
 
 static NOTE: Statement = Statement::new(
-    "UPDATE notification SET state = $2, at = $3, tries = $4, error = $5
+    "UPDATE notification SET state = $2, at = $3, tries = $4,
+         error = CASE WHEN $2 = 'waiting' THEN COALESCE($5, notification.error) ELSE $5 END
      WHERE notification.notification_key = $1 AND notification.state = 'waiting'",
 );
 

@@ -74,6 +74,8 @@ pub async fn a_notification_is_delivered_once_it_is_noted(store: Arc<dyn Store>)
     };
     let again = status(NotificationState::Waiting, 30, 1, Some("away"));
     scene.store.note_status("early", &again).await.expect("noted");
+    let put_off = status(NotificationState::Waiting, 30, 1, None);
+    scene.store.note_status("early", &put_off).await.expect("noted");
     assert_eq!(due(29, 5).await, [(late.clone(), 0)]);
     assert_eq!(due(30, 5).await, [(late.clone(), 0), (early.clone(), 1)]);
     let delivered = status(NotificationState::Delivered, 31, 1, None);
