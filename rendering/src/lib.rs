@@ -80,7 +80,6 @@ impl Rendering {
             return Ok(Rendered { texts: templates, ..Rendered::default() });
         }
         let Subject { plan, run, attempt, exception } = subject;
-        let about = attempt;
         let scene = match attempt {
             Some(attempt) => self.scene(plan, run, attempt, &templates).await?,
             None => Scene::default(),
@@ -114,7 +113,7 @@ impl Rendering {
         let masker = Arc::new(Masker::new(revealed.iter().map(String::as_str)));
         match rendered {
             Ok(texts) => {
-                let sealed = about.filter(|_| !revealed.is_empty());
+                let sealed = attempt.filter(|_| !revealed.is_empty());
                 let sealed = sealed.and_then(|attempt| self.vault.seal_for(attempt, &revealed));
                 Ok(Rendered { texts, masker, sealed })
             }

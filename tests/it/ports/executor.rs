@@ -225,6 +225,8 @@ async fn limits_and_labels_are_on_the_container() {
     let told = run("docker", &["inspect", "--format", format, &name]).expect("inspects");
     assert_eq!(told, "250000000 33554432 9 1234 none [ALL] [no-new-privileges] a");
     execution.remove().await;
+    let sealed = bench.executor.sealed(&spec.attempt).await;
+    assert_eq!(sealed.expect("Docker answers"), None, "it is gone");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use towpath_common::port::Unavailable;
 use super::body::{
     LABEL_ATTEMPT, LABEL_INSTALLATION, LABEL_MAP_INDEX, LABEL_RUN, LABEL_SEALED, LABEL_TASK,
 };
-use super::{SERVICE, words};
+use super::{SERVICE, is_missing, words};
 
 pub async fn list(docker: &Docker, installation: &str) -> Result<Vec<AttemptKey>, Unavailable> {
     let label = format!("{LABEL_INSTALLATION}={installation}");
@@ -24,9 +24,12 @@ pub async fn list(docker: &Docker, installation: &str) -> Result<Vec<AttemptKey>
 
 /// What was sealed for whoever takes up the attempt in this container.
 pub async fn sealed(docker: &Docker, container: &str) -> Result<Option<String>, Unavailable> {
-    let found = docker.inspect_container(container, None).await;
-    let found = found.map_err(|error| Unavailable::new(SERVICE, words(&error)))?;
-    Ok(found.config.and_then(|config| config.labels?.remove(LABEL_SEALED)))
+    match docker.inspect_container(container, None).await {
+        Ok(found) => Ok(found.config.and_then(|config| config.labels?.remove(LABEL_SEALED))),
+        // Whoever takes it up will find it gone.
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(Unavailable::new(SERVICE, words(&error))),
+    }
 }
 
 fn attempt_from(labels: &HashMap<String, String>) -> Option<AttemptKey> {
