@@ -4,14 +4,17 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
+use towpath_common::id::{AttemptKey, UNMAPPED};
 use towpath_common::run::DagRun;
 use towpath_common::state::RunState;
 use towpath_rendering::{Keyring, Masker};
 use towpath_tests::cluster::{Addresses, Cluster};
+use towpath_tests::docker::{BUSYBOX, busybox_image, run as docker};
+use towpath_tests::process::eventually;
 use towpath_tests::service::postgres::fresh_database;
 use towpath_tests::tap::Tap;
 
-use super::Place;
+use super::{PATIENCE, Place};
 use crate::ports::service;
 
 const CANARY: &str = "c4n4ry-5ings/low+er";
@@ -151,6 +154,43 @@ async fn a_key_is_replaced_without_a_break() -> anyhow::Result<()> {
         told.contains("the connection \"db\" cannot be opened: it was sealed with key"),
         "{told}"
     );
+    Ok(())
+}
+
+/// The password is replaced and the worker killed while a container has the old one: its successor, which writes the log
+/// again from the start, still knows what must not be in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_container_was_given_stays_masked_when_its_worker_dies() -> anyhow::Result<()> {
+    busybox_image()?;
+    let mut place = Place::stack("adopted").await?;
+    let lane = format!("{}-docker", place.lane);
+    let worker = ["--queues", lane.as_str(), "--executor", "docker"];
+    let first = place.cluster.worker("containers", &worker)?;
+    pipe(&place.cluster, &["connection", "set", "db"], "postgres://me:old-password@db/x")?;
+    let text = format!(
+        "dag: long
+tasks:
+  t:
+    queue: {lane}
+    image: {BUSYBOX}
+    pull_policy: never
+    environment: {{PASSWORD: \"{{{{ conn.db.password }}}}\"}}
+    command: [sh, -c, 'echo begin $PASSWORD; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo end $PASSWORD']
+"
+    );
+    place.apply("long", &text)?;
+    let run = place.cluster.trigger("long", "r").await?;
+    let log = || place.cluster.run(&["task", "logs", "long/r", "t"]).unwrap_or_default();
+    eventually("it has begun", PATIENCE, || async { Ok((log() == "begin ***\n").then_some(())) })
+        .await?;
+    pipe(&place.cluster, &["connection", "set", "db"], "postgres://me:new-password@db/x")?;
+    first.kill()?;
+    place.processes.push(place.cluster.worker("containers", &worker)?);
+    let task = "t".parse().expect("a name");
+    let attempt = AttemptKey { run: run.key, task, map_index: UNMAPPED, number: 1 };
+    docker("docker", &["exec", &format!("towpath.{attempt}"), "touch", "/tmp/go"])?;
+    assert_eq!(place.ended("long", "r").await?.state, RunState::Success);
+    assert_eq!(place.cluster.run(&["task", "logs", "long/r", "t"])?, "begin ***\nend ***\n");
     Ok(())
 }
 
