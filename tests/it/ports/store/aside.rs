@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use sqlx::{Connection, Executor, Row, SqliteConnection};
 use towpath_common::id::EntryName;
 use towpath_common::notification::{
     Channel, Notification, NotificationState, NotificationStatus, Occasion,
 };
 use towpath_common::outcome::Outputs;
-use towpath_common::port::{Commit, Store, XCom};
+use towpath_common::port::{Commit, OutboxStore, Store, XCom};
 use towpath_common::run::DagRun;
 use towpath_common::state::RunState;
 use towpath_common::vault::{Entry, EntryKind};
@@ -121,4 +122,23 @@ pub async fn earlier_runs_are_looked_up(store: Arc<dyn Store>) {
         let found = store.previous_success(dag_id, at(before)).await.expect("reads");
         assert_eq!(found, expected.map(|number: usize| runs[number].clone()), "before {before}");
     }
+}
+
+/// Written by another version, perhaps: it is settled with the reason and holds up nobody.
+#[tokio::test]
+async fn a_notification_that_cannot_be_read_holds_up_nobody() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let url = format!("sqlite://{}", dir.path().join("towpath.db").display());
+    let store = super::migrated(&url).await;
+    let mut database = SqliteConnection::connect(&url).await?;
+    let put = "INSERT INTO notification VALUES ('bad', '{\"key\": 7}', 'waiting', 0, 0, NULL, 0)";
+    database.execute(put).await?;
+    assert_eq!(store.due_notifications(at(9), 5).await?, []);
+    let look = "SELECT state, error FROM notification WHERE notification_key = 'bad'";
+    let row = database.fetch_one(look).await?;
+    let (state, error): (String, String) = (row.get(0), row.get(1));
+    assert_eq!(state, "undeliverable");
+    assert!(error.contains("invalid type"), "{error}");
+    assert_eq!(store.notifications(5).await?, [], "people are shown what can be read");
+    Ok(())
 }
