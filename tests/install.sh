@@ -11,6 +11,7 @@ need redis-server redis-server
 ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || packages+=(rabbitmq-server)
 need dockerd docker.io
 need docker-compose docker-compose
+need openssl openssl
 need debootstrap debootstrap
 need /bin/busybox busybox-static
 need python3 python3

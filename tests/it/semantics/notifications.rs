@@ -6,6 +6,7 @@ use anyhow::Context;
 use serde_json::Value;
 use towpath_common::notification::NotificationState;
 use towpath_common::state::RunState;
+use towpath_tests::cluster::Cluster;
 use towpath_tests::process::{Process, eventually, free_port};
 use towpath_tests::receiver::{Received, Receiver};
 
@@ -33,10 +34,10 @@ tasks:
 "#;
 
 /// A mail server, and the folder that it puts messages in.
-fn mail_server(place: &Place) -> anyhow::Result<(Process, u16)> {
+fn mail_server(place: &Place, tls: &[&str]) -> anyhow::Result<(Process, u16)> {
     let port = free_port()?;
     let mut server = Command::new("/usr/bin/python3");
-    server.args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")]);
+    server.args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")]).args(tls);
     server.args(["-c", "aiosmtpd.handlers.Mailbox"]).arg(place.cluster.dir().join("mail"));
     Ok((Process::start("smtp", &mut server, place.cluster.dir())?, port))
 }
@@ -71,7 +72,7 @@ fn at<'a>(received: &'a [Received], path: &str) -> anyhow::Result<&'a Received> 
 async fn people_are_told_of_what_they_asked_for() -> anyhow::Result<()> {
     for place in [Place::embedded().await?, Place::stack("told").await?] {
         let receiver = Receiver::start().await?;
-        let (_server, port) = mail_server(&place)?;
+        let (_server, port) = mail_server(&place, &[])?;
         let uri = format!(
             "smtp://127.0.0.1:{port}?from_email=towpath%40example.org&disable_ssl=true&disable_tls=true"
         );
@@ -119,7 +120,7 @@ async fn people_are_told_of_what_they_asked_for() -> anyhow::Result<()> {
 async fn the_example_tells_of_its_failure() -> anyhow::Result<()> {
     let place = Place::embedded().await?;
     let receiver = Receiver::start().await?;
-    let (_server, port) = mail_server(&place)?;
+    let (_server, port) = mail_server(&place, &[])?;
     let alerts =
         serde_json::json!({ "conn_type": "http", "password": format!("{}/alerts", receiver.url) });
     let mail = format!(
@@ -133,6 +134,45 @@ async fn the_example_tells_of_its_failure() -> anyhow::Result<()> {
     let words = r#"{"text":"load of 2026-01-05: exit: it exited with code 1"}"#;
     assert_eq!(at(&told, "/alerts")?.body, words, "the second failure alone is told of");
     assert!(letters(&place).await?[0].contains("notifications r failed: load"));
+    Ok(())
+}
+
+/// By STARTTLS and by TLS from the start, with the server's certificate checked.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_go_over_tls() -> anyhow::Result<()> {
+    for (flags, extra) in
+        [(["--tlscert", "--tlskey"], "&disable_ssl=true"), (["--smtpscert", "--smtpskey"], "")]
+    {
+        let cluster = Cluster::embedded().await?;
+        let (cert, key) = (cluster.dir().join("cert.pem"), cluster.dir().join("key.pem"));
+        let (cert, key) = (cert.display().to_string(), key.display().to_string());
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mail",
+            ])
+            .args([
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=CA:FALSE",
+            ])
+            .args(["-keyout", &key, "-out", &cert])
+            .output()?;
+        anyhow::ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut role = cluster.towpath(&["standalone"])?;
+        let process =
+            Process::start("standalone", role.env("SSL_CERT_FILE", &cert), cluster.dir())?;
+        let place = Place { cluster, processes: vec![process], lane: "default".to_owned() };
+        let (_server, port) = mail_server(&place, &[flags[0], &cert, flags[1], &key])?;
+        let uri = format!("smtp://127.0.0.1:{port}?from_email=a%40example.org{extra}");
+        place.cluster.run(&["connection", "set", "mail", &uri])?;
+        place.apply(
+            "tls",
+            "dag: tls\non_success: [{email: {connection: mail, to: [b@example.org]}}]\ntasks: {a: {empty: true}}\n",
+        )?;
+        place.run("tls", "r", &[]).await?;
+        assert!(letters(&place).await?[0].contains("tls r succeeded"));
+    }
     Ok(())
 }
 
