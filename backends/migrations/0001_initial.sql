@@ -5,14 +5,25 @@ CREATE TABLE dag_version (
     version TEXT NOT NULL PRIMARY KEY,
     dag_id TEXT NOT NULL,
     body TEXT NOT NULL,
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    -- NULL: it was never the Dag's version, but a part of one.
+    deployed_at BIGINT,
+    -- The DAG file as it was deployed last.
+    source TEXT
 );
+
+CREATE INDEX dag_version_deployed ON dag_version (dag_id, deployed_at);
 
 CREATE TABLE dag (
     dag_id TEXT NOT NULL PRIMARY KEY,
     version TEXT NOT NULL REFERENCES dag_version (version),
     paused BIGINT NOT NULL CHECK (paused IN (0, 1)),
     source_dir TEXT,
+    -- Of the version, for lists.
+    team TEXT,
+    description TEXT NOT NULL,
+    -- A JSON list.
+    tags TEXT NOT NULL,
     -- What the latest scheduled run covers.
     last_interval_start BIGINT,
     last_interval_end BIGINT,
@@ -40,6 +51,8 @@ CREATE TABLE dag_run (
 );
 
 CREATE INDEX dag_run_date ON dag_run (dag_id, logical_date);
+CREATE INDEX dag_run_queued ON dag_run (queued_at, run_key);
+CREATE INDEX dag_run_dag_queued ON dag_run (dag_id, queued_at, run_key);
 CREATE INDEX dag_run_backfill ON dag_run (backfill_id) WHERE backfill_id IS NOT NULL;
 
 CREATE TABLE backfill (

@@ -1,6 +1,7 @@
 //! The command line. What can be set here can be set in the environment under the name that the help
 //! shows.
 
+mod serving;
 mod vault;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use towpath_common::backfill::{BackfillId, MAX_ACTIVE_RUNS, Reprocess};
 use towpath_common::event::Verdict;
 use towpath_common::id::{DagId, PoolName, QueueName, TaskId, WorkerName};
 
+pub use serving::{ApiOptions, AuditVerb, ServingOptions, TokenVerb, UserVerb};
 pub use vault::{ConnectionVerb, EncryptionKeyVerb, NotificationVerb, VariableVerb};
 
 /// A workflow orchestrator: DAGs of tasks, each in a container, on a schedule.
@@ -87,6 +89,8 @@ pub enum Command {
     Scheduler(SchedulerOptions),
     /// Run tasks.
     Worker(WorkerOptions),
+    /// Serve the REST API and the web UI.
+    Api(ApiOptions),
     /// Everything in one process, on SQLite, with tasks as processes.
     Standalone(StandaloneOptions),
     /// Deployed DAGs and DAG files.
@@ -116,6 +120,15 @@ pub enum Command {
     /// Who was told what, and who is still to be.
     #[command(subcommand)]
     Notification(NotificationVerb),
+    /// Who may use the API and the web UI.
+    #[command(subcommand)]
+    User(UserVerb),
+    /// What programs use the API with.
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Who changed what.
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Data that tasks make and Dags wait for.
     #[command(subcommand)]
     Asset(AssetVerb),
@@ -125,7 +138,7 @@ pub enum Command {
 
 impl Command {
     pub fn is_role(&self) -> bool {
-        matches!(self, Self::Scheduler(_) | Self::Worker(_) | Self::Standalone(_))
+        matches!(self, Self::Scheduler(_) | Self::Worker(_) | Self::Standalone(_) | Self::Api(_))
     }
 }
 
@@ -198,6 +211,9 @@ pub struct StandaloneOptions {
     /// How many tasks run at once.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
+
+    #[command(flatten)]
+    pub serving: ServingOptions,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,18 +12,19 @@ use towpath_backends::store::SqlStore;
 use towpath_common::id::{RandomIds, WorkerName};
 use towpath_common::port::{Bus, Queue, Store};
 use towpath_common::time::SystemClock;
+use towpath_operations::Services;
 use towpath_rendering::Keyring;
 use towpath_scheduler::SchedulerConfig;
 use towpath_worker::WorkerConfig;
 use towpath_worker::executor::ProcessExecutor;
 
 use crate::keys::rendering;
+use crate::operations::services;
 use crate::role::worker::absolute;
 use crate::settings::{WAIT_VERB, outwait};
 
 pub struct Engine {
-    pub store: Arc<dyn Store>,
-    pub bus: Arc<dyn Bus>,
+    pub services: Services,
     stop: watch::Sender<bool>,
     scheduler: JoinHandle<Result<(), towpath_scheduler::Fatal>>,
     worker: JoinHandle<()>,
@@ -67,16 +68,15 @@ impl Engine {
                 store: store.clone(),
                 queue,
                 bus: bus.clone(),
-                rendering,
+                rendering: rendering.clone(),
                 executor: Arc::new(ProcessExecutor::new(home.join("scratch"))),
                 clock: Arc::new(SystemClock),
             },
-            worker_config(&home, log_dir, concurrency)?,
+            worker_config(&home, log_dir.clone(), concurrency)?,
             stopped,
         );
         Ok(Self {
-            store,
-            bus,
+            services: services(store, bus, rendering, log_dir),
             stop,
             scheduler: tokio::spawn(scheduler),
             worker: tokio::spawn(worker),

@@ -5,6 +5,7 @@
 mod args;
 mod embedded;
 mod keys;
+mod operations;
 mod outcome;
 mod progress;
 mod role;
@@ -39,11 +40,15 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
     match command {
         Command::Scheduler(options) => role::scheduler::run(&connection, options).await,
         Command::Worker(options) => role::worker::run(&connection, options).await,
+        Command::Api(options) => role::api::run(&connection, options).await,
         Command::Standalone(options) => role::standalone::run(&connection, options).await,
         Command::Dag(verb) => verb::dag::run(&connection, verb).await,
         Command::Run(verb) => verb::run::run(&connection, verb).await,
         Command::Task(verb) => verb::task::run(&connection, verb).await,
         Command::Backfill(verb) => verb::backfill::run(&connection, verb).await,
+        Command::User(verb) => verb::user::users(&connection, verb).await,
+        Command::Token(verb) => verb::user::tokens(&connection, verb).await,
+        Command::Audit(verb) => verb::audit::run(&connection, verb).await,
         Command::Asset(verb) => verb::asset::run(&connection, verb).await,
         Command::Variable(verb) => verb::vault::variables(&connection, verb).await,
         Command::Connection(verb) => verb::vault::connections(&connection, verb).await,

@@ -21,7 +21,7 @@ pub use schedule::{
 };
 pub use wait::{NOT_YET_EXIT_CODE, ObjectTarget, POKE_INTERVAL, Poke, Target, WAIT_TIMEOUT, Wait};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct Dag {
     pub description: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
     pub schedule: Schedule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_date: Option<Timestamp>,
@@ -249,6 +252,7 @@ impl Dag {
             dag_id,
             description: String::new(),
             team: None,
+            tags: BTreeSet::new(),
             schedule: Schedule::default(),
             start_date: None,
             end_date: None,

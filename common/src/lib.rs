@@ -10,6 +10,7 @@
 
 pub mod asset;
 pub mod backfill;
+pub mod change;
 pub mod command;
 pub mod connection;
 pub mod cron;
@@ -29,6 +30,7 @@ pub mod snapshot;
 pub mod state;
 pub mod template;
 pub mod time;
+pub mod user;
 pub mod vault;
 pub mod view;
 mod words;

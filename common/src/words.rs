@@ -15,6 +15,7 @@ macro_rules! words {
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
         )]
+        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub enum $type {
             $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+
         }

@@ -12,6 +12,7 @@ use towpath_common::port::{BusEvent, Commit, StoreError, Subscription};
 
 use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
+use crate::feed::Teller;
 use crate::leader::Term;
 use crate::notify::Notifier;
 use crate::sweep::{LaneDepths, Outside, Watch, sweep};
@@ -89,6 +90,7 @@ pub(crate) struct Cycle<'a> {
     watch: Watch,
     waiter: Waiter,
     notifier: Notifier,
+    teller: Teller,
     /// Workers to strike off after the next commit.
     dead: Vec<WorkerName>,
 }
@@ -140,6 +142,7 @@ impl<'a> Cycle<'a> {
             watch,
             waiter: Waiter::new(services),
             notifier: Notifier::start(services),
+            teller: Teller::start(services.bus.clone()),
             dead: Vec::new(),
         })
     }
@@ -288,6 +291,8 @@ impl<'a> Cycle<'a> {
         let commit = self.world.commit_of(&mut self.draft);
         if !commit.is_empty() {
             self.write(&commit).await?;
+            let world = &self.world;
+            self.teller.tell(&commit, |run| Some(world.run(run)?.run.dag_id.clone()));
         }
         if !commit.notifications.is_empty() {
             self.notifier.ring();

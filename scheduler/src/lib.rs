@@ -15,6 +15,7 @@ pub mod core;
 mod cycle;
 mod dispatch;
 pub mod draft;
+mod feed;
 mod http;
 mod leader;
 mod notify;

@@ -19,7 +19,7 @@ impl Home {
 
     fn towpath(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary().expect("it is built"));
-        command.args(args).current_dir(self.0.path());
+        command.args(args).current_dir(self.0.path()).env("TOWPATH_LISTEN", "127.0.0.1:0");
         for setting in ["DATABASE_URL", "RABBITMQ_URL", "REDIS_URL", "HOME", "LOG_DIR"] {
             command.env_remove(format!("TOWPATH_{setting}"));
         }

@@ -25,6 +25,12 @@ fn the_schema_of_the_dag_file_is_published() {
     check("docs/dag-file.schema.json", &format!("{:#}\n", towpath_dagfile::schema()));
 }
 
+#[test]
+fn the_api_is_documented() {
+    let document = towpath_api::document().to_pretty_json().expect("JSON");
+    check("docs/openapi.json", &format!("{document}\n"));
+}
+
 /// Every key of the DAG file has its place in the reference.
 #[test]
 fn the_reference_names_every_key() {

@@ -19,7 +19,7 @@ use towpath_common::command::{Command, InboxItem};
 use towpath_common::dag::Dag;
 use towpath_common::id::{Ids, RandomIds, RunKey};
 use towpath_common::message::{Announcement, Topic};
-use towpath_common::port::{Bus, Store};
+use towpath_common::port::{Bus, Deployment, Store};
 use towpath_common::run::{DagRun, DataInterval};
 use towpath_common::state::RunState;
 use towpath_common::time::{Clock, SystemClock};
@@ -124,7 +124,7 @@ pub struct Person {
 
 impl Person {
     pub async fn deploy(&self, dag: &Dag) -> anyhow::Result<()> {
-        self.store.put_dag(dag, None, false, SystemClock.now()).await?;
+        self.store.put_dag(&Deployment::of(dag), SystemClock.now()).await?;
         self.ask(Command::DagChanged { dag_id: dag.dag_id.clone() }).await
     }
 

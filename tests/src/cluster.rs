@@ -80,6 +80,7 @@ impl Cluster {
             .env("TOWPATH_DATABASE_URL", &self.addresses.database_url)
             .env("TOWPATH_ENCRYPTION_KEYS", &self.key)
             .env("TOWPATH_HOME", self.dir.path())
+            .env("TOWPATH_LISTEN", "127.0.0.1:0")
             .current_dir(self.dir.path());
         let services = [
             ("TOWPATH_RABBITMQ_URL", &self.addresses.rabbitmq_url),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use tokio::sync::{OnceCell, mpsc};
+use towpath_common::change::{Changes, News, Place};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
 
@@ -19,6 +21,14 @@ const RECONNECT_MAX: Duration = Duration::from_secs(2);
 /// Batches between the socket and its listener. A listener that is further behind is better off with
 /// a gap and a look into the store.
 const BACKLOG: usize = 1024;
+/// The stream of changes, and about how many entries of it are kept.
+const FEED: &str = "towpath:changes";
+const FEED_MAX: usize = 5000;
+/// How long one look waits for news, in milliseconds, and for how many at most.
+const NEWS_WAIT_MS: usize = 1000;
+const NEWS_MAX: usize = 500;
+
+const BEGINNING: Place = Place { at: 0, number: 0 };
 
 fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable::new(SERVICE, error)
@@ -27,13 +37,15 @@ fn unavailable(error: impl std::fmt::Display) -> Unavailable {
 pub struct RedisBus {
     client: redis::Client,
     publisher: OnceCell<ConnectionManager>,
+    /// A look that waits holds up its whole connection, so it has one of its own.
+    reader: OnceCell<ConnectionManager>,
 }
 
 impl RedisBus {
     /// Connects on first use.
     pub fn new(url: &str) -> Result<Self, Unavailable> {
         let client = redis::Client::open(url).map_err(unavailable)?;
-        Ok(Self { client, publisher: OnceCell::new() })
+        Ok(Self { client, publisher: OnceCell::new(), reader: OnceCell::new() })
     }
 
     /// Connects now.
@@ -50,6 +62,13 @@ impl RedisBus {
     }
 
     async fn publisher(&self) -> Result<ConnectionManager, Unavailable> {
+        self.connected(&self.publisher).await
+    }
+
+    async fn connected(
+        &self,
+        place: &OnceCell<ConnectionManager>,
+    ) -> Result<ConnectionManager, Unavailable> {
         let connect = || async {
             let config = ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(TIMEOUT))
@@ -57,7 +76,21 @@ impl RedisBus {
                 .set_number_of_retries(1);
             ConnectionManager::new_with_config(self.client.clone(), config).await
         };
-        self.publisher.get_or_try_init(connect).await.cloned().map_err(unavailable)
+        place.get_or_try_init(connect).await.cloned().map_err(unavailable)
+    }
+
+    /// The first or the last entry of the feed.
+    async fn edge(
+        &self,
+        command: &str,
+        from: &str,
+        to: &str,
+    ) -> Result<Option<Place>, Unavailable> {
+        let mut reader = self.connected(&self.reader).await?;
+        let mut range = redis::cmd(command);
+        range.arg(FEED).arg(from).arg(to).arg("COUNT").arg(1);
+        let reply: StreamRangeReply = range.query_async(&mut reader).await.map_err(unavailable)?;
+        reply.ids.first().map(|entry| entry.id.parse().map_err(unavailable)).transpose()
     }
 }
 
@@ -76,6 +109,41 @@ impl Bus for RedisBus {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         tokio::spawn(listen(self.client.clone(), topic, first, sender));
         Ok(Box::new(RedisSubscription(receiver)))
+    }
+
+    async fn tell(&self, changes: &Changes) -> Result<(), Unavailable> {
+        let text = serde_json::to_vec(changes).map_err(unavailable)?;
+        let mut publisher = self.publisher().await?;
+        let mut add = redis::cmd("XADD");
+        add.arg(FEED).arg("MAXLEN").arg("~").arg(FEED_MAX).arg("*").arg("changes").arg(text);
+        add.query_async::<()>(&mut publisher).await.map_err(unavailable)
+    }
+
+    async fn feed_end(&self) -> Result<Place, Unavailable> {
+        Ok(self.edge("XREVRANGE", "+", "-").await?.unwrap_or(BEGINNING))
+    }
+
+    async fn news(&self, after: &Place) -> Result<News, Unavailable> {
+        let first = self.edge("XRANGE", "-", "+").await?.unwrap_or(BEGINNING);
+        let end = self.feed_end().await?;
+        // What was trimmed, and what a Redis that has lost its memory no longer knows.
+        if *after > end || (*after != BEGINNING && *after < first) {
+            return Ok(News::Gap(end));
+        }
+        let mut reader = self.connected(&self.reader).await?;
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(NEWS_MAX).arg("BLOCK").arg(NEWS_WAIT_MS);
+        read.arg("STREAMS").arg(FEED).arg(after.to_string());
+        let reply: Option<StreamReadReply> =
+            read.query_async(&mut reader).await.map_err(unavailable)?;
+        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
+        let entry = |entry: StreamId| {
+            let place = entry.id.parse().map_err(unavailable)?;
+            let text: Vec<u8> = entry.get("changes").unwrap_or_default();
+            // What cannot be read, a newer program's, is no change that this one could show.
+            Ok((place, serde_json::from_slice(&text).unwrap_or_default()))
+        };
+        entries.map(entry).collect::<Result<_, _>>().map(News::Changes)
     }
 }
 

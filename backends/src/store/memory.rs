@@ -2,6 +2,9 @@
 //! lock, so it never waits and never fails for want of a service.
 
 mod aside;
+mod reading;
+mod users;
+mod working;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,15 +19,17 @@ use towpath_common::id::{
     AttemptKey, DagId, EntryName, PoolName, RunKey, TaskId, VersionId, WorkerName,
 };
 use towpath_common::notification::{Notification, NotificationStatus};
-use towpath_common::outcome::{Outputs, Report};
+use towpath_common::outcome::Outputs;
 use towpath_common::port::{
-    Commit, DagRecord, DagStore, Deployed, LEADER, Lease, PeopleStore, RunSummary, SchedulerStore,
-    StoreError, WorkerBeat, WorkerRecord, WorkerStore, XCom,
+    Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, PeopleStore, RunSummary,
+    SchedulerStore, StoreError, VersionRecord, WorkerRecord, XCom,
 };
 use towpath_common::run::{DagRun, Instance, InstanceRecord, Pool, RunType};
 use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
+use towpath_common::user::{AuditEntry, Credential, User};
 use towpath_common::vault::{Entry, EntryKind};
+use uuid::Uuid;
 
 type Result<T> = std::result::Result<T, StoreError>;
 type Place = (RunKey, TaskId, i32);
@@ -36,6 +41,7 @@ pub struct MemoryStore(Mutex<Tables>);
 struct Tables {
     versions: BTreeMap<VersionId, Dag>,
     dags: BTreeMap<DagId, DagRecord>,
+    deployments: BTreeMap<(DagId, VersionId), VersionRecord>,
     runs: BTreeMap<RunKey, DagRun>,
     instances: BTreeMap<Place, InstanceRecord>,
     ended_attempts: BTreeMap<(Place, u32), InstanceRecord>,
@@ -46,6 +52,9 @@ struct Tables {
     asset_offsets: BTreeMap<(DagId, AssetName), AssetOffset>,
     entries: BTreeMap<(EntryKind, EntryName), Entry>,
     notifications: BTreeMap<String, (Notification, NotificationStatus)>,
+    users: BTreeMap<String, User>,
+    credentials: BTreeMap<Uuid, Credential>,
+    audit: BTreeMap<Uuid, AuditEntry>,
     inbox: BTreeMap<(Timestamp, String), InboxItem>,
     leases: BTreeMap<&'static str, Lease>,
     workers: BTreeMap<WorkerName, WorkerRecord>,
@@ -103,13 +112,8 @@ fn lost(lease: &Lease) -> StoreError {
 
 #[async_trait]
 impl DagStore for MemoryStore {
-    async fn put_dag(
-        &self,
-        dag: &Dag,
-        source_dir: Option<&str>,
-        paused_at_creation: bool,
-        _now: Timestamp,
-    ) -> Result<Deployed> {
+    async fn put_dag(&self, deployment: &Deployment<'_>, now: Timestamp) -> Result<Deployed> {
+        let Deployment { dag, source, source_dir, paused_at_creation } = *deployment;
         let mut tables = self.tables();
         let version = dag.version();
         tables.versions.entry(version.clone()).or_insert_with(|| dag.clone());
@@ -129,8 +133,11 @@ impl DagStore for MemoryStore {
                 last_interval: None,
                 failed_in_a_row: 0,
             });
-        record.version = version;
+        record.version = version.clone();
         record.source_dir = source_dir.map(str::to_owned);
+        if deployed == Deployed::NewVersion {
+            tables.note_deployed(&dag.dag_id, version, source, now);
+        }
         Ok(deployed)
     }
 
@@ -405,106 +412,6 @@ impl SchedulerStore for MemoryStore {
             Some((attempt.clone(), instance.worker.clone()?, instance.started_at?))
         };
         Ok(attempts.iter().filter_map(claim).collect())
-    }
-}
-
-#[async_trait]
-impl WorkerStore for MemoryStore {
-    async fn installation(&self, proposed: &str) -> Result<String> {
-        Ok(self.tables().installation.get_or_insert_with(|| proposed.to_owned()).clone())
-    }
-
-    async fn claim(
-        &self,
-        worker: &WorkerName,
-        attempts: &[AttemptKey],
-        now: Timestamp,
-    ) -> Result<Vec<AttemptKey>> {
-        let mut tables = self.tables();
-        let mut claimed = Vec::new();
-        for attempt in attempts {
-            let Some(record) = tables.instances.get_mut(&place(attempt)) else { continue };
-            let instance = &mut record.instance;
-            let this_call = instance.state == TaskState::Running
-                && instance.worker.as_ref() == Some(worker)
-                && instance.started_at == Some(now);
-            let free = instance.state == TaskState::Queued || this_call;
-            if instance.attempt == attempt.number && free {
-                instance.state = TaskState::Running;
-                instance.worker = Some(worker.clone());
-                instance.started_at = Some(now);
-                claimed.push(attempt.clone());
-            }
-        }
-        Ok(claimed)
-    }
-
-    async fn adopt(
-        &self,
-        worker: &WorkerName,
-        attempts: &[AttemptKey],
-        now: Timestamp,
-    ) -> Result<Vec<(AttemptKey, Timestamp)>> {
-        let mut tables = self.tables();
-        let mut adopted = Vec::new();
-        for attempt in attempts {
-            let owner = tables.running(attempt).and_then(|instance| instance.worker.clone());
-            let free = owner.is_some_and(|owner| owner == *worker || !tables.lives(&owner, now));
-            if let (true, Some(record)) = (free, tables.instances.get_mut(&place(attempt))) {
-                record.instance.worker = Some(worker.clone());
-                adopted.push((attempt.clone(), record.instance.started_at.unwrap_or(now)));
-            }
-        }
-        Ok(adopted)
-    }
-
-    async fn report(&self, reports: &[Report]) -> Result<Vec<AttemptKey>> {
-        let mut tables = self.tables();
-        let mut taken = Vec::new();
-        for report in reports {
-            if tables.holds(&report.worker, &report.attempt)
-                && tables.put_inbox(InboxItem::report(report.clone()), report.ended_at)
-            {
-                taken.push(report.attempt.clone());
-            }
-        }
-        Ok(taken)
-    }
-
-    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>> {
-        let mut tables = self.tables();
-        let record = WorkerRecord {
-            worker: beat.worker.clone(),
-            queues: beat.queues.clone(),
-            slots: beat.slots,
-            running: u32::try_from(beat.running.len()).unwrap_or(u32::MAX),
-            lease_until: beat.at.plus(beat.lease),
-        };
-        tables.workers.insert(beat.worker.clone(), record);
-        let gone = beat.running.iter().filter(|attempt| !tables.holds(&beat.worker, attempt));
-        Ok(gone.cloned().collect())
-    }
-
-    async fn retire(&self, worker: &WorkerName) -> Result<()> {
-        self.tables().workers.remove(worker);
-        Ok(())
-    }
-
-    async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>> {
-        let tables = self.tables();
-        let key = |record: &InstanceRecord| AttemptKey {
-            run: record.run,
-            task: record.task.clone(),
-            map_index: record.instance.map_index,
-            number: record.instance.attempt,
-        };
-        let keys = tables.instances.values().map(key);
-        Ok(keys.filter(|attempt| tables.holds(worker, attempt)).collect())
-    }
-
-    async fn current(&self, attempts: &[AttemptKey]) -> Result<Vec<AttemptKey>> {
-        let tables = self.tables();
-        Ok(attempts.iter().filter(|attempt| tables.running(attempt).is_some()).cloned().collect())
     }
 }
 

@@ -9,6 +9,7 @@ use towpath_common::port::StoreError;
 use super::database::{Database, classify};
 
 const INITIAL: &str = include_str!("../../migrations/0001_initial.sql");
+const USERS: &str = include_str!("../../migrations/0003_users.sql");
 const TUNING_POSTGRES: &str = include_str!("../../migrations/0002_tuning.postgres.sql");
 
 fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
@@ -18,13 +19,13 @@ fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
 
 /// Applies what is missing. Concurrent callers wait for one another.
 pub async fn migrate(database: &Database) -> Result<(), StoreError> {
-    let initial = migration(1, "initial", INITIAL);
+    let (initial, users) = (migration(1, "initial", INITIAL), migration(3, "users", USERS));
     let outcome = match database {
         Database::Postgres(pool) => {
             let tuning = migration(2, "tuning", TUNING_POSTGRES);
-            Migrator::with_migrations(vec![initial, tuning]).run(pool).await
+            Migrator::with_migrations(vec![initial, tuning, users]).run(pool).await
         }
-        Database::Sqlite(pool) => Migrator::with_migrations(vec![initial]).run(pool).await,
+        Database::Sqlite(pool) => Migrator::with_migrations(vec![initial, users]).run(pool).await,
     };
     outcome.map_err(|error| match error {
         MigrateError::Execute(error) => classify(error),

@@ -3,8 +3,10 @@
 pub mod dags;
 pub mod outbox;
 pub mod people;
+pub mod reading;
 mod rows;
 pub mod scheduling;
+pub mod users;
 pub mod vault;
 pub mod working;
 

@@ -62,7 +62,7 @@ impl Statement {
 
 /// Every statement of the stores.
 pub fn all() -> impl Iterator<Item = &'static Statement> {
-    use super::sql::{dags, outbox, people, scheduling, vault, working};
+    use super::sql::{dags, outbox, people, reading, scheduling, users, vault, working};
     [
         dags::STATEMENTS,
         scheduling::STATEMENTS,
@@ -70,6 +70,8 @@ pub fn all() -> impl Iterator<Item = &'static Statement> {
         people::STATEMENTS,
         vault::STATEMENTS,
         outbox::STATEMENTS,
+        reading::STATEMENTS,
+        users::STATEMENTS,
     ]
     .into_iter()
     .flatten()

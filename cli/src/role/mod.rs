@@ -1,5 +1,6 @@
 //! What runs until it is told to stop.
 
+pub mod api;
 pub mod scheduler;
 pub mod standalone;
 pub mod worker;

@@ -1,22 +1,37 @@
 //! `towpath standalone`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::args::{Connection, StandaloneOptions};
+use anyhow::Context;
+use towpath_api::ApiConfig;
+use towpath_common::user::{CredentialKind, Role};
+use towpath_operations::answer::TokenRequest;
+use towpath_operations::{Actor, Operations, Services};
+
+use super::api::{FIRST_USER, access, listen, make_first_user};
+use crate::args::{Connection, ServingOptions, StandaloneOptions};
 use crate::embedded::{Engine, EngineConfig};
+use crate::operations::somebody;
 use crate::outcome::Outcome;
 use crate::signals::shutdown;
-use crate::verb::deploy::{self, Deployer};
+use crate::verb::files;
+
+/// What the token of a start is called; the next start's replaces it.
+const TOKEN_NAME: &str = "of the last start of standalone";
+const TOKEN_DAYS: u32 = 30;
 
 pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow::Result<Outcome> {
     let mut shutdown = shutdown()?;
-    let files: Vec<PathBuf> = options
+    let paths: Vec<PathBuf> = options
         .dags
         .iter()
-        .map(|dir| deploy::dag_files(dir))
+        .map(|dir| files::dag_files(dir))
         .collect::<Result<Vec<_>, _>>()?
         .concat();
-    let dags = deploy::read_all(&files)?;
+    let dags = files::read_all(&paths)?;
+    let listening = listen(&options.serving).await?;
+    let address = listening.address;
     let mut engine = Engine::start(EngineConfig {
         home: connection.home.clone(),
         log_dir: connection.log_dir(),
@@ -25,21 +40,54 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         concurrency: options.concurrency,
     })
     .await?;
-    let deployer = Deployer { store: engine.store.clone(), bus: engine.bus.clone() };
+    let operations = Operations::new(engine.services.clone(), Actor::local(somebody()));
     for dag in &dags {
-        deployer.deploy(dag, false).await?;
+        operations.deploy(dag, false).await?;
     }
     println!(
         "towpath runs in {}, {} DAG files deployed; stop it with Ctrl-C",
         connection.home.display(),
         dags.len()
     );
+    println!("{}", invitation(&engine.services, &options.serving, address).await?);
+    let config = ApiConfig { access: access(&options.serving), https: false };
+    let serving = towpath_api::serve(listening, engine.services.clone(), config, shutdown.clone());
+    let serving = tokio::spawn(serving);
     let failed = tokio::select! {
         _ = shutdown.wait_for(|stop| *stop) => None,
         error = engine.failed() => Some(error),
     };
+    if failed.is_none() {
+        serving.await.context("the API has failed")?;
+    }
     match failed {
         Some(error) => Err(error),
         None => engine.stop().await.map(|()| Outcome::Done),
     }
+}
+
+/// Where the UI is, with a token that opens it.
+async fn invitation(
+    services: &Services,
+    options: &ServingOptions,
+    address: SocketAddr,
+) -> anyhow::Result<String> {
+    if options.no_auth {
+        return Ok(format!("the UI is at http://{address}/"));
+    }
+    make_first_user(services, None).await?;
+    let store = &services.store;
+    for token in store.credentials(Some(FIRST_USER), CredentialKind::Token).await? {
+        if token.name == TOKEN_NAME {
+            store.delete_credential(token.id).await?;
+        }
+    }
+    if store.user(FIRST_USER).await?.is_none() {
+        return Ok(format!("the UI is at http://{address}/"));
+    }
+    let operations = Operations::new(services.clone(), Actor::local("towpath"));
+    let (name, role_max) = (TOKEN_NAME.to_owned(), Role::Admin);
+    let request = TokenRequest { name, role_max, days: TOKEN_DAYS };
+    let secret = operations.create_token_for(FIRST_USER, &request).await?.secret;
+    Ok(format!("the UI is at http://{address}/#token={secret}"))
 }

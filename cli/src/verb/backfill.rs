@@ -1,119 +1,85 @@
 //! `towpath backfill …`.
 
-use anyhow::{Context, bail};
-use towpath_common::backfill::{Action, Backfill, BackfillId, BackfillSpec, BackfillState, Step};
-use towpath_common::command::Command;
-use towpath_common::dag::Dag;
-use towpath_common::id::{Ids, RandomIds, TaskId};
-use towpath_common::params;
-use towpath_common::plan::Plan;
-use towpath_common::time::{Clock, SystemClock};
-use towpath_scheduler::core::backfill::{existing, steps};
+use towpath_common::backfill::{BackfillId, BackfillState};
+use towpath_common::time::Timestamp;
+use towpath_operations::answer::{BackfillRequest, BackfillStep};
+use towpath_operations::{Operations, instant};
 
-use super::deploy::{Deployer, somebody};
 use super::runs::elapsed;
-use super::trigger::{given_params, instant};
+use super::trigger::given_params;
 use crate::args::{BackfillOptions, BackfillVerb, Connection};
 use crate::outcome::Outcome;
 
 pub async fn run(connection: &Connection, verb: BackfillVerb) -> anyhow::Result<Outcome> {
-    let deployer = Deployer::connect(connection).await?;
+    let operations = connection.operations().await?;
     match verb {
-        BackfillVerb::Create(options) => create(&deployer, &options).await?,
+        BackfillVerb::Create(options) => create(&operations, &options).await?,
         BackfillVerb::List { dag } => {
             println!("{:<36} {:<20} {:<10} RANGE", "BACKFILL", "DAG", "STATE");
-            for Backfill { id, spec, state, .. } in deployer.store.backfills(dag.as_ref()).await? {
-                println!("{id:<36} {:<20} {state:<10} {} to {}", spec.dag_id, spec.from, spec.to);
+            for backfill in operations.backfills(dag.as_ref()).await?.items {
+                let (from, to) = (Timestamp::from(backfill.from), Timestamp::from(backfill.to));
+                let (id, dag_id) = (backfill.backfill_id, backfill.dag_id);
+                println!("{id:<36} {dag_id:<20} {:<10} {from} to {to}", backfill.state);
             }
         }
-        BackfillVerb::Show { id } => show(&deployer, id).await?,
-        BackfillVerb::Pause { id } => set(&deployer, id, BackfillState::Paused).await?,
-        BackfillVerb::Resume { id } => set(&deployer, id, BackfillState::Running).await?,
-        BackfillVerb::Cancel { id } => set(&deployer, id, BackfillState::Cancelled).await?,
+        BackfillVerb::Show { id } => show(&operations, id).await?,
+        BackfillVerb::Pause { id } => set(&operations, id, BackfillState::Paused).await?,
+        BackfillVerb::Resume { id } => set(&operations, id, BackfillState::Running).await?,
+        BackfillVerb::Cancel { id } => set(&operations, id, BackfillState::Cancelled).await?,
     }
     Ok(Outcome::Done)
 }
 
-async fn create(deployer: &Deployer, options: &BackfillOptions) -> anyhow::Result<()> {
-    let dag = deployer.deployed(&options.dag).await?;
-    let given = given_params(&options.params, &dag)?;
-    params::resolve(&dag, &given)?;
-    let spec = BackfillSpec {
-        dag_id: options.dag.clone(),
-        from: instant("--from", &options.from, &dag)?,
-        to: instant("--to", &options.to, &dag)?,
+async fn create(operations: &Operations, options: &BackfillOptions) -> anyhow::Result<()> {
+    let dag = operations.deployed(&options.dag).await?;
+    // Here dates are checked under the names that they have on the command line.
+    instant("--from", &options.from, &dag)?;
+    instant("--to", &options.to, &dag)?;
+    let request = BackfillRequest {
+        dag_id: options.dag.to_string(),
+        from: options.from.clone(),
+        to: options.to.clone(),
         reprocess: options.reprocess,
         max_active_runs: options.max_active_runs,
         reverse: options.reverse,
-        params: given,
-        tasks: tasks(&dag, options)?,
+        params: given_params(&options.params, &dag)?,
+        tasks: options.tasks.iter().map(ToString::to_string).collect(),
+        upstream: options.upstream,
+        downstream: options.downstream,
+        dry_run: options.dry_run,
     };
-    if !spec.tasks.is_empty() {
-        dag.part(&spec.tasks).map_err(anyhow::Error::msg)?;
+    let plan = operations.create_backfill(&request).await?;
+    for step in &plan.steps {
+        println!("{} {}", Timestamp::from(step.logical_date), words(step));
     }
-    let runs = deployer.store.runs_between(&spec.dag_id, spec.from, spec.to).await?;
-    let steps = steps(&dag, &spec, &existing(&runs), SystemClock.now());
-    let steps = steps.map_err(anyhow::Error::msg)?;
-    let todo = steps.iter().filter(|step| !matches!(step.action, Action::Skip(_))).count();
-    for Step { data_interval, action } in &steps {
-        let what = match action {
-            Action::Create => "create".to_owned(),
-            Action::RunAgain(run) => {
-                let name = runs.iter().find(|known| known.key == *run).map(|run| &run.run_id);
-                format!("clear and run again {}", name.map_or("", |name| name))
-            }
-            Action::Skip(why) => format!("leave: {why}"),
-        };
-        println!("{} {what}", data_interval.start);
+    let todo = plan.steps.iter().filter(|step| step.action != "skip").count();
+    match plan.backfill_id {
+        Some(id) => println!("backfill {id}: {todo} runs"),
+        None => println!("{todo} runs would be created or run again"),
     }
-    if options.dry_run {
-        println!("{todo} runs would be created or run again");
-        return Ok(());
-    }
-    let id = BackfillId(RandomIds.uuid());
-    deployer.ask(Command::CreateBackfill { id, spec }).await?;
-    println!("backfill {id}: {todo} runs");
     Ok(())
 }
 
-/// The named tasks, with those above and below if asked for.
-fn tasks(dag: &Dag, options: &BackfillOptions) -> anyhow::Result<Vec<TaskId>> {
-    let plan = Plan::new(dag.clone())?;
-    let index = |task: &TaskId| {
-        let index = plan.index_of(task.as_str());
-        index.with_context(|| format!("{} has no task {task}", dag.dag_id))
-    };
-    let named: Vec<_> = options.tasks.iter().map(index).collect::<Result<_, _>>()?;
-    let around = plan.around(named.into_iter(), options.upstream, options.downstream);
-    Ok(around.into_iter().map(|task| plan.task(task).id.clone()).collect())
+fn words(step: &BackfillStep) -> String {
+    match (&step.run_id, &step.reason) {
+        (Some(run_id), _) => format!("clear and run again {run_id}"),
+        (_, Some(reason)) => format!("leave: {reason}"),
+        _ => step.action.clone(),
+    }
 }
 
-async fn show(deployer: &Deployer, id: BackfillId) -> anyhow::Result<()> {
-    let backfill = find(deployer, id).await?;
-    println!(
-        "{} {} {} to {}",
-        backfill.spec.dag_id, backfill.state, backfill.spec.from, backfill.spec.to
-    );
-    for run in deployer.store.backfill_runs(id).await? {
+async fn show(operations: &Operations, id: BackfillId) -> anyhow::Result<()> {
+    let backfill = operations.backfill(id).await?;
+    let (from, to) = (Timestamp::from(backfill.from), Timestamp::from(backfill.to));
+    println!("{} {} {from} to {to}", backfill.dag_id, backfill.state);
+    for run in operations.services.store.backfill_runs(id).await? {
         println!("{:<45} {:<8} {:>8}", run.run_id, run.state, elapsed(&run));
     }
     Ok(())
 }
 
-async fn find(deployer: &Deployer, id: BackfillId) -> anyhow::Result<Backfill> {
-    let all = deployer.store.backfills(None).await?;
-    let found = all.into_iter().find(|backfill| backfill.id == id);
-    found.with_context(|| {
-        format!("there is no backfill {id}; towpath backfill list shows those that there are")
-    })
-}
-
-async fn set(deployer: &Deployer, id: BackfillId, state: BackfillState) -> anyhow::Result<()> {
-    let backfill = find(deployer, id).await?;
-    if matches!(backfill.state, BackfillState::Completed | BackfillState::Cancelled) {
-        bail!("the backfill has ended: {}", backfill.state);
-    }
-    deployer.ask(Command::SetBackfill { id, state, by: somebody() }).await?;
+async fn set(operations: &Operations, id: BackfillId, state: BackfillState) -> anyhow::Result<()> {
+    operations.set_backfill(id, state).await?;
     println!("backfill {id} is to be {state}");
     Ok(())
 }

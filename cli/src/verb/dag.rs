@@ -1,16 +1,18 @@
 //! `towpath dag …`.
 
-use anyhow::{Context, bail};
-use towpath_common::command::Command;
-use towpath_common::id::DagId;
-use towpath_common::port::Deployed;
+use anyhow::Context;
+use towpath_common::id::{DagId, RunKey};
+use towpath_common::port::DagFilter;
+use towpath_operations::answer::{DagPatch, TriggerRequest};
+use towpath_operations::{Actor, Authored, Operations, PAGE_MAX, first_moment};
 
-use super::deploy::{Deployer, ReadDag, read_all};
+use super::files::read_all;
 use super::runs::{print_runs, tell_failures};
-use super::trigger::{Asked, Name, first_moment, logical_date, params, trigger};
+use super::trigger::{logical_date, params, request};
 use super::{next_runs, plan, rehearse};
 use crate::args::{Connection, DagRunOptions, DagVerb, TriggerOptions};
 use crate::embedded::{Engine, EngineConfig};
+use crate::operations::somebody;
 use crate::outcome::Outcome;
 use crate::progress::watch_runs;
 use crate::signals::shutdown;
@@ -20,63 +22,69 @@ pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outco
         DagVerb::Validate { files } => validate(&read_all(&files)?),
         DagVerb::Apply { files, paused } => {
             let dags = read_all(&files)?;
-            return apply(&Deployer::connect(connection).await?, &dags, paused).await;
+            return apply(&connection.operations().await?, &dags, paused).await;
         }
         DagVerb::Plan { files } => {
             let dags = read_all(&files)?;
-            plan::plan(&Deployer::connect(connection).await?, &dags).await?;
+            plan::plan(&connection.operations().await?, &dags).await?;
         }
         DagVerb::NextRuns { dag, count, from } => {
             next_runs::next_runs(connection, &dag, count, from).await?;
         }
         DagVerb::Test(options) => return rehearse::rehearse(&options),
-        DagVerb::List => list(&Deployer::connect(connection).await?).await?,
-        DagVerb::Show { dag } => show(&Deployer::connect(connection).await?, &dag).await?,
+        DagVerb::List => list(&connection.operations().await?).await?,
+        DagVerb::Show { dag } => show(&connection.operations().await?, &dag).await?,
         DagVerb::Trigger(options) => return trigger_and_watch(connection, options).await,
         DagVerb::Run(options) => return run_file(connection, options).await,
-        DagVerb::Pause { dag } => pause(&Deployer::connect(connection).await?, dag, true).await?,
-        DagVerb::Unpause { dag } => {
-            pause(&Deployer::connect(connection).await?, dag, false).await?
-        }
+        DagVerb::Pause { dag } => pause(&connection.operations().await?, dag, true).await?,
+        DagVerb::Unpause { dag } => pause(&connection.operations().await?, dag, false).await?,
         DagVerb::Schema => println!("{:#}", towpath_dagfile::schema()),
     }
     Ok(Outcome::Done)
 }
 
-fn validate(dags: &[ReadDag]) {
-    for ReadDag { dag, .. } in dags {
+fn validate(dags: &[Authored]) {
+    for Authored { dag, .. } in dags {
         println!("{}: {} tasks, version {}", dag.dag_id, dag.tasks.len(), dag.version().short());
     }
 }
 
-async fn apply(deployer: &Deployer, dags: &[ReadDag], paused: bool) -> anyhow::Result<Outcome> {
+async fn apply(
+    operations: &Operations,
+    dags: &[Authored],
+    paused: bool,
+) -> anyhow::Result<Outcome> {
     for read in dags {
-        let what = match deployer.deploy(read, paused).await? {
-            Deployed::NewVersion => "deployed",
-            Deployed::Unchanged => "unchanged",
-        };
+        let deployed = operations.deploy(read, paused).await?;
+        let what = if deployed.new { "deployed" } else { "unchanged" };
         println!("{} {what}, version {}", read.dag.dag_id, read.dag.version().short());
     }
     Ok(Outcome::Done)
 }
 
-async fn list(deployer: &Deployer) -> anyhow::Result<()> {
+async fn list(operations: &Operations) -> anyhow::Result<()> {
     println!("{:<30} {:<12} {:<7}", "DAG", "VERSION", "STATE");
-    for record in deployer.store.dags().await? {
-        let state = if record.paused { "paused" } else { "active" };
-        println!("{:<30} {:<12} {state:<7}", record.dag_id, record.version.short());
+    let mut after: Option<DagId> = None;
+    loop {
+        let page = operations.dags(DagFilter::default(), after.as_ref(), PAGE_MAX).await?;
+        for dag in &page.items {
+            let state = if dag.paused { "paused" } else { "active" };
+            println!("{:<30} {:<12} {state:<7}", dag.dag_id, &dag.version[..12]);
+        }
+        match page.next {
+            Some(next) => after = Some(DagId::new(&next)?),
+            None => return Ok(()),
+        }
     }
+}
+
+async fn show(operations: &Operations, dag_id: &DagId) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(&operations.deployed(dag_id).await?)?);
     Ok(())
 }
 
-async fn show(deployer: &Deployer, dag_id: &DagId) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(&deployer.deployed(dag_id).await?)?);
-    Ok(())
-}
-
-async fn pause(deployer: &Deployer, dag_id: DagId, paused: bool) -> anyhow::Result<()> {
-    deployer.deployed(&dag_id).await?;
-    deployer.ask(Command::PauseDag { dag_id: dag_id.clone(), paused }).await?;
+async fn pause(operations: &Operations, dag_id: DagId, paused: bool) -> anyhow::Result<()> {
+    operations.patch_dag(&dag_id, &DagPatch { paused }).await?;
     println!("{dag_id} {}", if paused { "paused" } else { "unpaused" });
     Ok(())
 }
@@ -85,29 +93,20 @@ async fn trigger_and_watch(
     connection: &Connection,
     options: TriggerOptions,
 ) -> anyhow::Result<Outcome> {
-    let deployer = Deployer::connect(connection).await?;
-    let dag = deployer.deployed(&options.dag).await?;
-    let date = logical_date(&options.input, &dag)?;
-    let params = params(&options.input, &dag)?;
-    let Asked { run, run_id } = trigger(&deployer, &dag, date, params, name_of(&options)?).await?;
-    println!("{} {run_id}", dag.dag_id);
+    let operations = connection.operations().await?;
+    let dag = operations.deployed(&options.dag).await?;
+    let request = request(&options, &dag)?;
+    let key = options.idempotency_key.as_deref();
+    let asked = operations.trigger(&dag.dag_id, &request, key).await?;
+    println!("{} {}", asked.dag_id, asked.run_id);
     if !options.watch {
         return Ok(Outcome::Done);
     }
-    let runs = watch_runs(deployer.store.as_ref(), &[(run, run_id)], shutdown()?).await?;
-    print_runs(deployer.store.as_ref(), &runs).await?;
-    tell_failures(deployer.store.as_ref(), &runs, &connection.log_dir()).await?;
+    let store = operations.services.store.as_ref();
+    let runs = watch_runs(store, &[(RunKey(asked.run_key), asked.run_id)], shutdown()?).await?;
+    print_runs(store, &runs).await?;
+    tell_failures(store, &runs, &connection.log_dir()).await?;
     Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)))
-}
-
-/// The name that was given, or the one that follows from the key.
-fn name_of(options: &TriggerOptions) -> anyhow::Result<Name> {
-    match (&options.run_id, &options.idempotency_key) {
-        (Some(_), Some(_)) => bail!("give either --run-id or --idempotency-key"),
-        (Some(name), None) => Ok(Name::New(name.clone())),
-        (None, Some(key)) => Ok(Name::Once(format!("manual__key_{key}"))),
-        (None, None) => Ok(Name::Any),
-    }
 }
 
 /// Runs a file embedded: for one date, or for each of several.
@@ -117,7 +116,7 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
     let params = params(&options.input, dag)?;
     let dates = match (options.from, options.until) {
         (Some(from), Some(until)) if from > until => {
-            bail!("--from {from} is after --until {until}")
+            anyhow::bail!("--from {from} is after --until {until}")
         }
         (Some(from), Some(until)) => {
             from.iter_days().take_while(|d| *d <= until).map(|d| first_moment(dag, d)).collect()
@@ -137,21 +136,23 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
         concurrency: options.concurrency,
     })
     .await?;
-    let deployer = Deployer { store: engine.store.clone(), bus: engine.bus.clone() };
-    deployer.deploy(&read, false).await?;
+    let operations = Operations::new(engine.services.clone(), Actor::local(somebody()));
+    operations.deploy(&read, false).await?;
     let mut asked = Vec::new();
     for date in dates {
-        let Asked { run, run_id } =
-            trigger(&deployer, dag, date, params.clone(), Name::Any).await?;
-        asked.push((run, run_id));
+        let logical_date = Some(date.to_string());
+        let request = TriggerRequest { logical_date, params: params.clone(), run_id: None };
+        let triggered = operations.trigger(&dag.dag_id, &request, None).await?;
+        asked.push((RunKey(triggered.run_key), triggered.run_id));
     }
+    let store = operations.services.store.as_ref();
     let runs = tokio::select! {
-        runs = watch_runs(deployer.store.as_ref(), &asked, stopped) => runs,
+        runs = watch_runs(store, &asked, stopped) => runs,
         error = engine.failed() => Err(error),
     };
     if let Ok(runs) = &runs {
-        print_runs(deployer.store.as_ref(), runs).await?;
-        tell_failures(deployer.store.as_ref(), runs, &log_dir).await?;
+        print_runs(store, runs).await?;
+        tell_failures(store, runs, &log_dir).await?;
     }
     engine.stop().await?;
     Ok(Outcome::of_runs(runs?.iter().map(|run| &run.state)))

@@ -1,12 +1,12 @@
 //! What people ask for, one file per noun.
 
 pub mod asset;
+pub mod audit;
 pub mod backfill;
 pub mod change;
 pub mod dag;
-pub mod deploy;
+pub mod files;
 pub mod health;
-mod label;
 mod logs;
 pub mod next_runs;
 pub mod notification;
@@ -18,6 +18,7 @@ pub mod run;
 mod runs;
 pub mod task;
 pub mod trigger;
+pub mod user;
 pub mod vault;
 pub mod why;
 

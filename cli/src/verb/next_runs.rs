@@ -8,10 +8,9 @@ use towpath_common::dag::Dag;
 use towpath_common::id::DagId;
 use towpath_common::run::DataInterval;
 use towpath_common::time::{Clock, SystemClock, Timestamp};
-use towpath_scheduler::core::timetable::{Bounds, Timetable};
+use towpath_operations::{coming, instant};
 
-use super::deploy::{Deployer, read_all};
-use super::trigger::instant;
+use super::files::read_all;
 use crate::args::Connection;
 
 pub async fn next_runs(
@@ -48,22 +47,11 @@ async fn read(connection: &Connection, dag: &str) -> anyhow::Result<(Dag, Option
         let read = read_all(&[dag.into()])?.pop().context("one file was read")?;
         return Ok((read.dag, None));
     }
-    let deployer = Deployer::connect(connection).await?;
+    let operations = connection.operations().await?;
     let dag_id = DagId::new(dag)?;
-    let content = deployer.deployed(&dag_id).await?;
-    let record = deployer.store.dag(&dag_id).await?;
+    let content = operations.deployed(&dag_id).await?;
+    let record = operations.services.store.dag(&dag_id).await?;
     Ok((content, record.and_then(|record| record.last_interval)))
-}
-
-/// The runs that come due from an instant on.
-pub fn coming(
-    dag: &Dag,
-    last: Option<DataInterval>,
-    from: Timestamp,
-    count: usize,
-) -> anyhow::Result<Vec<DataInterval>> {
-    let timetable = Timetable::new(&dag.schedule).map_err(anyhow::Error::msg)?;
-    Ok(timetable.runs(Bounds::of(dag), last, from).take(count).collect())
 }
 
 /// With the name of the zone's time, so that a repeated hour can be told from the first.

@@ -9,21 +9,22 @@ use towpath_common::port::{DagRecord, Store};
 use towpath_common::template;
 use towpath_common::time::{Clock, SystemClock};
 use towpath_common::vault::EntryKind;
+use towpath_operations::{Authored, Operations, coming};
 use towpath_scheduler::core::timetable::{Bounds, Timetable};
 
-use super::deploy::{Deployer, ReadDag};
-use super::next_runs::{coming, local};
+use super::next_runs::local;
 
 /// How many coming runs are shown of each version.
 const RUNS_SHOWN: usize = 10;
 /// Runs that catchup would make are counted up to here.
 const CATCHUP_MAX: usize = 10_000;
 
-pub async fn plan(deployer: &Deployer, dags: &[ReadDag]) -> anyhow::Result<()> {
-    for ReadDag { dag, .. } in dags {
-        let record = deployer.store.dag(&dag.dag_id).await?;
+pub async fn plan(operations: &Operations, dags: &[Authored]) -> anyhow::Result<()> {
+    let store = operations.services.store.as_ref();
+    for Authored { dag, .. } in dags {
+        let record = store.dag(&dag.dag_id).await?;
         let old = match &record {
-            Some(record) => deployer.store.dag_version(&record.version).await?,
+            Some(record) => store.dag_version(&record.version).await?,
             None => None,
         };
         match &old {
@@ -41,9 +42,9 @@ pub async fn plan(deployer: &Deployer, dags: &[ReadDag]) -> anyhow::Result<()> {
         }
         tell_graph(old.as_ref(), dag);
         tell_schedule(old.as_ref(), dag, record.as_ref())?;
-        tell_runs(deployer.store.as_ref(), dag).await?;
-        tell_pools(deployer.store.as_ref(), dag).await?;
-        tell_connections(deployer.store.as_ref(), dag).await?;
+        tell_runs(store, dag).await?;
+        tell_pools(store, dag).await?;
+        tell_connections(store, dag).await?;
     }
     Ok(())
 }

@@ -16,13 +16,13 @@ use towpath_common::run::{DagRun, Pool, RunType};
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 use towpath_dagfile::script::{self, Script};
+use towpath_operations::instant;
 use towpath_scheduler::core::Rules;
 use towpath_scheduler::core::timetable::Timetable;
 use towpath_scheduler::draft::Draft;
 use towpath_scheduler::world::{Previous, World};
 
-use super::deploy::read_all;
-use super::trigger::instant;
+use super::files::read_all;
 use crate::args::TestOptions;
 use crate::outcome::Outcome;
 

@@ -1,67 +1,41 @@
 //! `towpath run …`.
 
-use anyhow::bail;
-use towpath_common::command::Command;
 use towpath_common::id::{DagId, UNMAPPED, instance_name};
 use towpath_common::plan::Plan;
 use towpath_common::port::Store;
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
+use towpath_operations::Operations;
 
 use super::change;
-use super::deploy::{Deployer, somebody};
-use super::label::labels;
 use super::runs::{elapsed, print_runs, tell_failures};
 use crate::args::{Connection, RunVerb};
 use crate::outcome::Outcome;
 use crate::progress::watch_runs;
-use crate::settings::WAIT_VERB;
 use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outcome> {
-    let store = connection.store(WAIT_VERB).await?;
+    let operations = connection.operations().await?;
+    let store = operations.services.store.as_ref();
     match verb {
-        RunVerb::List { dag, limit } => list(store.as_ref(), dag.as_ref(), limit).await?,
-        RunVerb::Show { run } => show(store.as_ref(), &find(store.as_ref(), &run).await?).await?,
+        RunVerb::List { dag, limit } => list(store, dag.as_ref(), limit).await?,
+        RunVerb::Show { run } => show(&operations, &operations.find_run(&run).await?).await?,
         RunVerb::Watch { run } => {
-            let run = find(store.as_ref(), &run).await?;
-            let runs = watch_runs(store.as_ref(), &[(run.key, run.run_id)], shutdown()?).await?;
-            print_runs(store.as_ref(), &runs).await?;
-            tell_failures(store.as_ref(), &runs, &connection.log_dir()).await?;
+            let run = operations.find_run(&run).await?;
+            let runs = watch_runs(store, &[(run.key, run.run_id)], shutdown()?).await?;
+            print_runs(store, &runs).await?;
+            tell_failures(store, &runs, &connection.log_dir()).await?;
             return Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)));
         }
         RunVerb::Cancel { run } => {
-            let run = find(store.as_ref(), &run).await?;
-            if run.state.is_terminal() {
-                bail!("{} has already ended: {}", run.run_id, run.state);
-            }
-            let by = somebody();
-            let deployer = Deployer { store, bus: connection.bus_if_any().await? };
-            deployer.ask(Command::CancelRun { run: run.key, by }).await?;
+            let run = operations.find_run(&run).await?;
+            operations.cancel(run.key).await?;
             println!("{} is being cancelled", run.run_id);
         }
         RunVerb::Clear { run, how } => return change::clear_run(connection, &run, &how).await,
         RunVerb::Mark { run, state } => return change::mark_run(connection, &run, state).await,
     }
     Ok(Outcome::Done)
-}
-
-/// The one run of this name.
-pub async fn find(store: &dyn Store, name: &str) -> anyhow::Result<DagRun> {
-    let (dag_id, run_id) = match name.split_once('/') {
-        Some((dag, run_id)) => (Some(DagId::new(dag)?), run_id),
-        None => (None, name),
-    };
-    let mut found = store.find_runs(dag_id.as_ref(), run_id).await?;
-    match (found.pop(), found.len()) {
-        (Some(run), 0) => Ok(run),
-        (None, _) => bail!("there is no run {name}; towpath run list shows those that there are"),
-        (Some(last), _) => {
-            let dags: Vec<String> =
-                found.iter().chain([&last]).map(|run| format!("{}/{run_id}", run.dag_id)).collect();
-            bail!("several Dags have a run {run_id}; say which: {}", dags.join(", "))
-        }
-    }
 }
 
 async fn list(store: &dyn Store, dag_id: Option<&DagId>, limit: u32) -> anyhow::Result<()> {
@@ -86,7 +60,8 @@ async fn list(store: &dyn Store, dag_id: Option<&DagId>, limit: u32) -> anyhow::
     Ok(())
 }
 
-async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
+async fn show(operations: &Operations, run: &DagRun) -> anyhow::Result<()> {
+    let store = operations.services.store.as_ref();
     println!("{} {} {} (version {})", run.dag_id, run.run_id, run.state, run.version.short());
     let records = store.instances(run.key).await?;
     let dag = store.dag_version(&run.version).await?;
@@ -104,7 +79,7 @@ async fn show(store: &dyn Store, run: &DagRun) -> anyhow::Result<()> {
             println!("{:<30} {:<16} {:>8}", task.id, TaskState::None, 0);
         }
         let map_indexes = of_task.iter().map(|record| record.instance.map_index);
-        let labels = labels(store, run, plan, task, map_indexes).await?;
+        let labels = operations.labels(run, plan, task, map_indexes).await?;
         for record in of_task {
             let map_index = record.instance.map_index;
             let label = labels.get(&map_index).map(|label| format!(" ({label})"));

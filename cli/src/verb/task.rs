@@ -1,5 +1,6 @@
 //! `towpath task …`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,11 +11,9 @@ use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_worker::log_path;
 
 use super::logs::Tail;
-use super::run::find;
 use super::{change, render, why};
 use crate::args::{Connection, TaskVerb};
 use crate::outcome::Outcome;
-use crate::settings::WAIT_VERB;
 
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 
@@ -47,8 +46,9 @@ struct Shown {
 
 async fn logs(connection: &Connection, run: &str, shown: Shown) -> anyhow::Result<Outcome> {
     let Shown { task, map_index, attempt, follow } = shown;
-    let store = connection.store(WAIT_VERB).await?;
-    let run = find(store.as_ref(), run).await?;
+    let operations = connection.operations().await?;
+    let run = operations.find_run(run).await?;
+    let store = Arc::clone(&operations.services.store);
     check_task(store.as_ref(), &run, &task).await?;
     let mut shown = attempt.unwrap_or(0);
     loop {

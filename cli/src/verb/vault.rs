@@ -1,27 +1,27 @@
 //! `towpath variable …`, `towpath connection …`, `towpath encryption-key …`.
 
 use std::io::Read;
-use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use towpath_common::connection::Connection as Place;
 use towpath_common::id::EntryName;
 use towpath_common::port::Store;
-use towpath_common::time::{Clock, SystemClock};
+use towpath_common::time::{Clock, SystemClock, Timestamp};
 use towpath_common::vault::{Entry, EntryKind};
+use towpath_operations::Operations;
+use towpath_operations::answer::{ConnectionRequest, VariableRequest};
 use towpath_rendering::{Keyring, Masker, Vault};
 
 use crate::args::{Connection, ConnectionVerb, EncryptionKeyVerb, VariableVerb};
 use crate::outcome::Outcome;
-use crate::settings::WAIT_VERB;
 
 pub async fn variables(connection: &Connection, verb: VariableVerb) -> anyhow::Result<Outcome> {
     let desk = Desk::open(connection, EntryKind::Variable).await?;
     match verb {
         VariableVerb::List => desk.list().await?,
         VariableVerb::Set { name, value, secret, description } => {
-            let entry = desk.sealed(&name, &given(value)?)?;
-            desk.store.put_entry(&Entry { secret, description, ..entry }).await?;
+            let request = VariableRequest { value: given(value)?, secret, description };
+            desk.operations.put_variable(&name, &request).await?;
             println!("variable {name} is set");
         }
         VariableVerb::Get { name } => println!("{}", desk.opened(&name).await?),
@@ -37,8 +37,8 @@ pub async fn connections(connection: &Connection, verb: ConnectionVerb) -> anyho
         ConnectionVerb::Set { name, uri, description } => {
             let text = given(uri)?;
             let place: Place = text.trim().parse().with_context(|| format!("connection {name}"))?;
-            let entry = desk.sealed(&name, &serde_json::to_string(&place)?)?;
-            desk.store.put_entry(&Entry { description, ..entry }).await?;
+            let request = ConnectionRequest { uri: text, description };
+            desk.operations.put_connection(&name, &request).await?;
             println!("connection {name} is set: {place:?}");
         }
         ConnectionVerb::Get { name } => {
@@ -57,11 +57,11 @@ pub async fn keys(connection: &Connection, verb: EncryptionKeyVerb) -> anyhow::R
             let mut sealed = 0;
             for kind in [EntryKind::Variable, EntryKind::Connection] {
                 let desk = Desk::open(connection, kind).await?;
-                for entry in desk.store.entries(kind).await? {
-                    let text = desk.vault.open(&entry)?;
+                for entry in desk.store().entries(kind).await? {
+                    let text = desk.vault().open(&entry)?;
                     let anew = desk.sealed(&entry.name, &text)?;
                     // What somebody has set meanwhile was sealed with a present key.
-                    sealed += u32::from(desk.store.reseal(&anew, &entry.sealed).await?);
+                    sealed += u32::from(desk.store().reseal(&anew, &entry.sealed).await?);
                 }
             }
             let key = connection.keyring()?.sealing()?.to_owned();
@@ -73,45 +73,46 @@ pub async fn keys(connection: &Connection, verb: EncryptionKeyVerb) -> anyhow::R
 
 /// The entries of one kind.
 struct Desk {
-    store: Arc<dyn Store>,
-    vault: Vault,
+    operations: Operations,
     kind: EntryKind,
 }
 
 impl Desk {
     async fn open(connection: &Connection, kind: EntryKind) -> anyhow::Result<Self> {
-        let store = connection.store(WAIT_VERB).await?;
-        let keyring = connection.sealing_keyring()?;
-        let vault = Vault::new(Arc::clone(&store), keyring, std::iter::empty());
-        Ok(Self { store, vault, kind })
+        Ok(Self { operations: connection.sealing_operations().await?, kind })
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.operations.services.store.as_ref()
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.operations.services.rendering.vault
     }
 
     fn sealed(&self, name: &EntryName, text: &str) -> anyhow::Result<Entry> {
-        let sealed = self.vault.seal(self.kind, name.clone(), text, SystemClock.now());
+        let sealed = self.vault().seal(self.kind, name.clone(), text, SystemClock.now());
         sealed.with_context(|| format!("{} {name}", self.kind))
     }
 
     async fn opened(&self, name: &EntryName) -> anyhow::Result<String> {
-        let entry = self.store.entry(self.kind, name).await?;
+        let entry = self.store().entry(self.kind, name).await?;
         let entry = entry.with_context(|| format!("there is no {} {name}", self.kind))?;
-        Ok(self.vault.open(&entry)?)
+        Ok(self.vault().open(&entry)?)
     }
 
     async fn list(&self) -> anyhow::Result<()> {
         println!("{:<30} {:<32} {:<8} DESCRIPTION", "NAME", "UPDATED", "SECRET");
-        for entry in self.store.entries(self.kind).await? {
-            let secret = entry.secret || self.kind == EntryKind::Connection;
-            let secret = if secret { "yes" } else { "no" };
-            let Entry { name, updated_at, description, .. } = entry;
-            println!("{name:<30} {:<32} {secret:<8} {description}", updated_at.to_string());
+        for entry in self.operations.entries(self.kind).await?.items {
+            let secret = if entry.secret { "yes" } else { "no" };
+            let updated_at = Timestamp::from(entry.updated_at).to_string();
+            println!("{:<30} {updated_at:<32} {secret:<8} {}", entry.name, entry.description);
         }
         Ok(())
     }
 
     async fn delete(&self, name: &EntryName) -> anyhow::Result<()> {
-        if !self.store.delete_entry(self.kind, name).await? {
-            bail!("there is no {} {name}", self.kind);
-        }
+        self.operations.delete_entry(self.kind, name).await?;
         println!("{} {name} is gone", self.kind);
         Ok(())
     }

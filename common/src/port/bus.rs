@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::Unavailable;
+use crate::change::{Changes, News, Place};
 use crate::message::{Announcement, Topic};
 
 #[async_trait]
@@ -13,6 +14,15 @@ pub trait Bus: Send + Sync {
     /// Listens from now on. The subscription outlives outages: it reconnects by itself and then
     /// yields [`BusEvent::Gap`].
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable>;
+
+    /// Puts what has changed at the end of the feed, of which the latest few thousand entries are kept.
+    async fn tell(&self, changes: &Changes) -> Result<(), Unavailable>;
+
+    /// Where the feed ends now.
+    async fn feed_end(&self) -> Result<Place, Unavailable>;
+
+    /// What came after a place, in order; waits a second for it at most. Safe to drop while it waits.
+    async fn news(&self, after: &Place) -> Result<News, Unavailable>;
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -3,14 +3,20 @@
 
 mod bus;
 mod queue;
+mod reading;
 mod store;
+mod users;
 
 pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
+pub use reading::{Cell, DagFilter, DagSummary, ReadingStore, RunFilter, VersionRecord};
 pub use store::{
-    Commit, DagRecord, DagStore, Deployed, LEADER, Lease, OutboxStore, PeopleStore, RunSummary,
-    SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord, WorkerStore, XCom,
+    Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, OutboxStore, PeopleStore,
+    RunSummary, SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord,
+    WorkerStore, XCom,
 };
+
+pub use users::{AuditFilter, UserStore};
 
 /// A service that cannot be reached or that refused. The caller backs off and tries again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

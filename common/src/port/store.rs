@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::{ReadingStore, UserStore};
 use crate::asset::{AssetEvent, AssetName, AssetOffset};
 use crate::backfill::{Backfill, BackfillId};
 use crate::command::InboxItem;
@@ -50,6 +51,24 @@ pub struct DagRecord {
     pub last_interval: Option<DataInterval>,
     /// How many of its runs have failed in a row.
     pub failed_in_a_row: u32,
+}
+
+/// What is deployed.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment<'a> {
+    pub dag: &'a Dag,
+    /// The DAG file's text, if there is one.
+    pub source: Option<&'a str>,
+    /// The folder that the DAG file is in.
+    pub source_dir: Option<&'a str>,
+    pub paused_at_creation: bool,
+}
+
+impl<'a> Deployment<'a> {
+    /// Of a Dag that comes from no file.
+    pub fn of(dag: &'a Dag) -> Self {
+        Self { dag, source: None, source_dir: None, paused_at_creation: false }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,12 +165,26 @@ pub struct RunSummary {
 
 /// All of the truth. Each part is a trait of its own, so that nobody holds more than it uses.
 pub trait Store:
-    DagStore + SchedulerStore + WorkerStore + PeopleStore + VaultStore + OutboxStore
+    DagStore
+    + SchedulerStore
+    + WorkerStore
+    + PeopleStore
+    + ReadingStore
+    + VaultStore
+    + OutboxStore
+    + UserStore
 {
 }
 
 impl<T> Store for T where
-    T: DagStore + SchedulerStore + WorkerStore + PeopleStore + VaultStore + OutboxStore
+    T: DagStore
+        + SchedulerStore
+        + WorkerStore
+        + PeopleStore
+        + ReadingStore
+        + VaultStore
+        + OutboxStore
+        + UserStore
 {
 }
 
@@ -161,9 +194,7 @@ pub trait DagStore: Send + Sync {
     /// Makes this content the Dag's version.
     async fn put_dag(
         &self,
-        dag: &Dag,
-        source_dir: Option<&str>,
-        paused_at_creation: bool,
+        deployment: &Deployment<'_>,
         now: Timestamp,
     ) -> Result<Deployed, StoreError>;
     async fn dags(&self) -> Result<Vec<DagRecord>, StoreError>;

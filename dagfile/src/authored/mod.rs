@@ -16,7 +16,7 @@ pub use wait::{
 };
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -58,6 +58,9 @@ pub struct AuthoredDag {
     /// Who owns it.
     #[serde(default)]
     pub team: Option<String>,
+    /// Words to find it by.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
     /// When it runs: a cron expression, a preset such as @daily, a map, or none (the default).
     #[serde(default)]
     #[schemars(with = "Option<AuthoredSchedule>")]

@@ -59,6 +59,7 @@ pub fn compile(authored: &AuthoredDag) -> Result<Dag, Vec<Diagnostic>> {
     let dag = Dag {
         description: authored.description.clone(),
         team: authored.team.clone(),
+        tags: authored.tags.clone(),
         schedule,
         start_date,
         end_date,

@@ -14,7 +14,9 @@ use towpath_common::id::{
     AttemptKey, Ids, QueueName, RandomIds, RunKey, TaskId, UNMAPPED, WorkerName,
 };
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs, Report};
-use towpath_common::port::{Commit, Deployed, LEADER, Lease, Store, StoreError, WorkerBeat, XCom};
+use towpath_common::port::{
+    Commit, Deployed, Deployment, LEADER, Lease, Store, StoreError, WorkerBeat, XCom,
+};
 use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord, Pool, RunType};
 use towpath_common::state::{RunState, TaskState};
 use towpath_common::time::Timestamp;
@@ -39,6 +41,10 @@ fn dag(text: &str) -> Dag {
     towpath_dagfile::read("d.yaml", text.as_bytes()).expect("a Dag")
 }
 
+fn deployment(dag: &Dag, paused_at_creation: bool) -> Deployment<'_> {
+    Deployment { dag, source: Some("dag: d"), source_dir: Some("/dags"), paused_at_creation }
+}
+
 /// A deployed Dag, a leader, and a run with its task `a` queued under attempt 1.
 struct Scene {
     store: Arc<dyn Store>,
@@ -49,7 +55,7 @@ struct Scene {
 impl Scene {
     async fn set(store: Arc<dyn Store>) -> Self {
         let dag = dag("x");
-        store.put_dag(&dag, Some("/dags"), false, at(1)).await.expect("deployed");
+        store.put_dag(&deployment(&dag, false), at(1)).await.expect("deployed");
         let lease = store.acquire_lease(LEADER, "one", at(1), LEASE).await.expect("answers");
         let lease = lease.expect("the lease is free");
         let run = DagRun {
@@ -153,7 +159,7 @@ async fn exercise(fresh: impl AsyncFn() -> Arc<dyn Store>) {
 async fn equal_content_is_deployed_once(store: Arc<dyn Store>) {
     let (first, second) = (dag("x"), dag("y"));
     let put =
-        async |dag: &Dag| store.put_dag(dag, Some("/dags"), true, at(1)).await.expect("deployed");
+        async |dag: &Dag| store.put_dag(&deployment(dag, true), at(1)).await.expect("deployed");
     assert_eq!(put(&first).await, Deployed::NewVersion);
     assert_eq!(put(&first).await, Deployed::Unchanged);
     assert_eq!(put(&second).await, Deployed::NewVersion);

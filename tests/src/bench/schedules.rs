@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use towpath_common::backfill::{BackfillId, BackfillSpec, MAX_ACTIVE_RUNS, Reprocess};
 use towpath_common::command::Command;
 use towpath_common::id::{Ids, RandomIds};
+use towpath_common::port::Deployment;
 use towpath_common::time::{Clock, SystemClock, Timestamp};
 
 use super::{Person, Table};
@@ -127,7 +128,7 @@ async fn deploy(cluster: &Cluster, count: usize, cron: &str) -> anyhow::Result<(
     for number in 0..count {
         let mut dag = dag.clone();
         dag.dag_id = towpath_common::id::DagId::new(&format!("d{number}"))?;
-        cluster.store.put_dag(&dag, None, false, SystemClock.now()).await?;
+        cluster.store.put_dag(&Deployment::of(&dag), SystemClock.now()).await?;
     }
     Ok(())
 }

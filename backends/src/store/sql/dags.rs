@@ -5,13 +5,15 @@ use serde_json::json;
 use towpath_common::dag::Dag;
 use towpath_common::id::{DagId, RunKey, TaskId, VersionId};
 use towpath_common::outcome::Outputs;
-use towpath_common::port::{DagRecord, DagStore, Deployed, StoreError, WorkerRecord, XCom};
+use towpath_common::port::{
+    DagRecord, DagStore, Deployed, Deployment, StoreError, WorkerRecord, XCom,
+};
 use towpath_common::run::{DagRun, DataInterval, InstanceRecord, Pool};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{
-    batch, from_json, narrow, record_columns, record_from, run_columns, run_from, time,
+    batch, from_json, narrow, record_columns, record_from, run_columns, run_from, time, to_json,
 };
 use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
@@ -19,6 +21,7 @@ use crate::store::statement::Statement;
 pub const STATEMENTS: &[&Statement] = &[
     &PUT_VERSION,
     &PUT_DAG,
+    &DEPLOY_VERSION,
     &LIST_DAGS,
     &GET_DAG,
     &GET_VERSION,
@@ -31,6 +34,15 @@ pub const STATEMENTS: &[&Statement] = &[
     &RUN_WITH_OUTPUTS,
     &PREVIOUS_SUCCESS,
 ];
+
+/// The columns that [`dag_from`] reads.
+macro_rules! dag_columns {
+    () => {
+        "dag.dag_id, dag.version, dag.paused, dag.source_dir, \
+         dag.last_interval_start, dag.last_interval_end, dag.failed_in_a_row"
+    };
+}
+pub(super) use dag_columns;
 
 static RUN_WITH_OUTPUTS: Statement = Statement::new(
     "SELECT dag_run.run_key FROM dag_run
@@ -53,23 +65,23 @@ pub static PUT_VERSION: Statement = Statement::new(
 );
 
 static PUT_DAG: Statement = Statement::new(
-    "INSERT INTO dag (dag_id, version, paused, source_dir) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (dag_id) DO UPDATE SET version = excluded.version, source_dir = excluded.source_dir",
+    "INSERT INTO dag (dag_id, version, paused, source_dir, team, description, tags)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (dag_id) DO UPDATE SET
+         version = excluded.version, source_dir = excluded.source_dir, team = excluded.team,
+         description = excluded.description, tags = excluded.tags",
 );
 
-static LIST_DAGS: Statement = Statement::new(
-    "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir,
-         dag.last_interval_start, dag.last_interval_end, dag.failed_in_a_row
-     FROM dag
-     ORDER BY dag.dag_id",
+static DEPLOY_VERSION: Statement = Statement::new(
+    "UPDATE dag_version SET deployed_at = $2, source = COALESCE($3, dag_version.source)
+     WHERE dag_version.version = $1",
 );
 
-static GET_DAG: Statement = Statement::new(
-    "SELECT dag.dag_id, dag.version, dag.paused, dag.source_dir,
-         dag.last_interval_start, dag.last_interval_end, dag.failed_in_a_row
-     FROM dag
-     WHERE dag.dag_id = $1",
-);
+static LIST_DAGS: Statement =
+    Statement::new(concat!("SELECT ", dag_columns!(), " FROM dag ORDER BY dag.dag_id"));
+
+static GET_DAG: Statement =
+    Statement::new(concat!("SELECT ", dag_columns!(), " FROM dag WHERE dag.dag_id = $1"));
 
 static GET_VERSION: Statement =
     Statement::new("SELECT dag_version.body FROM dag_version WHERE dag_version.version = $1");
@@ -110,11 +122,10 @@ static OUTPUTS: Statement = Statement::new(
 impl DagStore for SqlStore {
     async fn put_dag(
         &self,
-        dag: &Dag,
-        source_dir: Option<&str>,
-        paused_at_creation: bool,
+        deployment: &Deployment<'_>,
         now: Timestamp,
     ) -> Result<Deployed, StoreError> {
+        let Deployment { dag, source, source_dir, paused_at_creation } = *deployment;
         let version = dag.version();
         let mut tx = self.database.begin().await?;
         let dag_id = || Value::from(dag.dag_id.as_str());
@@ -124,10 +135,24 @@ impl DagStore for SqlStore {
         tx.execute(&PUT_VERSION, vec![version.as_str().into(), dag_id(), body, created_at]).await?;
         let source_dir = Value::from(source_dir.map(str::to_owned));
         let paused = Value::from(i64::from(paused_at_creation));
-        tx.execute(&PUT_DAG, vec![dag_id(), version.as_str().into(), paused, source_dir]).await?;
-        tx.commit().await?;
         let known = before.first().map(dag_from).transpose()?;
         let same = known.is_some_and(|record| record.version == version);
+        let args = vec![
+            dag_id(),
+            version.as_str().into(),
+            paused,
+            source_dir,
+            Value::from(dag.team.clone()),
+            dag.description.as_str().into(),
+            to_json(&dag.tags).into(),
+        ];
+        tx.execute(&PUT_DAG, args).await?;
+        if !same {
+            let source = Value::from(source.map(str::to_owned));
+            let args = vec![version.as_str().into(), now.micros().into(), source];
+            tx.execute(&DEPLOY_VERSION, args).await?;
+        }
+        tx.commit().await?;
         Ok(if same { Deployed::Unchanged } else { Deployed::NewVersion })
     }
 
@@ -220,7 +245,7 @@ fn pool_from(row: &Row) -> Result<Pool, StoreError> {
     Ok(Pool { name: row.parse(0)?, slots: narrow(row.int(1)?)?, include_deferred })
 }
 
-fn dag_from(row: &Row) -> Result<DagRecord, StoreError> {
+pub(super) fn dag_from(row: &Row) -> Result<DagRecord, StoreError> {
     Ok(DagRecord {
         dag_id: row.parse(0)?,
         version: VersionId::from_hex(row.text(1)?),

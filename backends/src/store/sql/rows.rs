@@ -22,6 +22,9 @@ macro_rules! run_columns {
 }
 pub(super) use run_columns;
 
+/// How many columns that are.
+pub const RUN_COLUMNS: usize = 16;
+
 pub fn run_from(row: &Row) -> Result<DagRun, StoreError> {
     Ok(DagRun {
         key: row.parse(0)?,
@@ -125,27 +128,34 @@ macro_rules! record_columns {
 pub(super) use record_columns;
 
 pub fn record_from(row: &Row) -> Result<InstanceRecord, StoreError> {
-    let failure = row.opt_text(12)?.map(from_json::<Failure>).transpose()?;
-    let worker = row.opt_text(7)?.map(str::parse).transpose();
+    record_from_columns(row, 0)
+}
+
+/// From the columns after `first`.
+pub fn record_from_columns(row: &Row, first: usize) -> Result<InstanceRecord, StoreError> {
+    let int = |column| row.int(first + column);
+    let opt_time = |column| Ok::<_, StoreError>(row.opt_int(first + column)?.map(time));
+    let failure = row.opt_text(first + 12)?.map(from_json::<Failure>).transpose()?;
+    let worker = row.opt_text(first + 7)?.map(str::parse).transpose();
     Ok(InstanceRecord {
-        run: row.parse(0)?,
-        task: row.parse(1)?,
+        run: row.parse(first)?,
+        task: row.parse(first + 1)?,
         instance: Instance {
             task: 0,
-            map_index: narrow(row.int(2)?)?,
-            state: row.parse(3)?,
-            attempt: narrow(row.int(4)?)?,
-            failures: narrow(row.int(5)?)?,
-            losses: narrow(row.int(6)?)?,
+            map_index: narrow(int(2)?)?,
+            state: row.parse(first + 3)?,
+            attempt: narrow(int(4)?)?,
+            failures: narrow(int(5)?)?,
+            losses: narrow(int(6)?)?,
             worker: worker
                 .map_err(|error| StoreError::Corrupt(format!("a worker's name: {error}")))?,
-            retry_at: row.opt_int(8)?.map(time),
-            queued_at: row.opt_int(9)?.map(time),
-            started_at: row.opt_int(10)?.map(time),
-            ended_at: row.opt_int(11)?.map(time),
+            retry_at: opt_time(8)?,
+            queued_at: opt_time(9)?,
+            started_at: opt_time(10)?,
+            ended_at: opt_time(11)?,
             failure: failure.map(Box::new),
-            waiting_since: row.opt_int(14)?.map(time),
-            excluded: row.opt_text(13)?.map(from_json).transpose()?,
+            waiting_since: opt_time(14)?,
+            excluded: row.opt_text(first + 13)?.map(from_json).transpose()?,
         },
     })
 }

@@ -1,0 +1,102 @@
+//! What handlers take from a request; what does not fit is a problem.
+
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use towpath_common::id::{RunKey, TaskId, UNMAPPED};
+use towpath_operations::{InstanceName, PAGE, PAGE_MAX};
+
+use crate::problem::Problem;
+
+/// A JSON body.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let taken = Json::<T>::from_request(request, state).await;
+        taken.map(|Json(body)| Self(body)).map_err(|rejection| {
+            let status = match &rejection {
+                JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => other.status(),
+                _ => StatusCode::BAD_REQUEST,
+            };
+            Problem::new(status, rejection.body_text())
+        })
+    }
+}
+
+/// The parameters after the question mark.
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let taken = Query::<T>::from_request_parts(parts, state).await;
+        taken
+            .map(|Query(asked)| Self(asked))
+            .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))
+    }
+}
+
+/// The parts of the path that have names.
+pub struct Named<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let taken = Path::<T>::from_request_parts(parts, state).await;
+        taken
+            .map(|Path(named)| Self(named))
+            .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))
+    }
+}
+
+/// A text as what it stands for; `what` names it in the problem.
+pub fn parse<T: FromStr>(what: &str, text: &str) -> Result<T, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| {
+        Problem::new(StatusCode::BAD_REQUEST, format!("{what} {text:?}: {error}"))
+    })
+}
+
+pub fn opt_parse<T: FromStr>(what: &str, text: Option<&String>) -> Result<Option<T>, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    text.map(|text| parse(what, text)).transpose()
+}
+
+/// Words between commas.
+pub fn parse_list<T: FromStr>(what: &str, text: Option<&String>) -> Result<Vec<T>, Problem>
+where
+    T::Err: std::fmt::Display,
+{
+    let words = text.into_iter().flat_map(|text| text.split(',')).filter(|word| !word.is_empty());
+    words.map(|word| parse(what, word)).collect()
+}
+
+pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+    match asked.unwrap_or(PAGE) {
+        limit if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
+        limit => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("limit {limit} is not between 1 and {PAGE_MAX}"),
+        )),
+    }
+}
+
+pub fn instance(run: RunKey, task: &str, map_index: Option<i32>) -> Result<InstanceName, Problem> {
+    let task: TaskId = parse("the task", task)?;
+    Ok(InstanceName { run, task, map_index: map_index.unwrap_or(UNMAPPED) })
+}

@@ -1,0 +1,50 @@
+//! Headers that every answer has, and hosts that an open address answers to.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::access::Access;
+use crate::problem::Problem;
+use crate::{Api, ui};
+
+/// Nothing comes from elsewhere, and nobody frames it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let is_open = matches!(api.config.access, Access::Open(_));
+    if is_open && !names_loopback(&request) {
+        // A page elsewhere whose name was pointed here speaks with its own host's name.
+        let words = "an address without users answers to localhost and 127.0.0.1 alone";
+        return Problem::new(StatusCode::FORBIDDEN, words).into_response();
+    }
+    let is_asset = request.uri().path().starts_with(ui::ASSETS);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !is_asset && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    response
+}
+
+fn names_loopback(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let Some(host) = host else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "::1")
+}

@@ -1,0 +1,70 @@
+//! The REST API, its live events, and the web UI.
+//!
+//! **Authority.** A handler says who calls and what is asked; what they may do is checked by the operation.
+//!
+//! **Invariant.** Every handler is in the OpenAPI document with all statuses that it answers with, and every
+//! error is a problem (RFC 9457) that says what would be right.
+
+mod access;
+mod document;
+mod extract;
+mod guard;
+mod health;
+mod hub;
+mod limiter;
+mod problem;
+mod route;
+mod server;
+mod tag;
+mod ui;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use towpath_operations::Services;
+
+pub use access::Access;
+pub use document::document;
+
+/// How the API is served.
+pub struct ApiConfig {
+    pub access: Access,
+    /// Whether browsers reach it by https; cookies are sent only so then.
+    pub https: bool,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub services: Services,
+    pub config: Arc<ApiConfig>,
+    pub hub: Arc<hub::Hub>,
+    pub limiter: Arc<limiter::LoginLimiter>,
+}
+
+/// A place to listen, taken.
+pub struct Listening {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+pub async fn listen(address: &str) -> std::io::Result<Listening> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok(Listening { listener, address })
+}
+
+/// Serves until told to stop.
+pub async fn serve(
+    listening: Listening,
+    services: Services,
+    config: ApiConfig,
+    shutdown: watch::Receiver<bool>,
+) {
+    let hub = hub::Hub::start(&services);
+    let limiter = Arc::new(limiter::LoginLimiter::default());
+    let api = Api { services, config: Arc::new(config), hub, limiter };
+    server::serve(listening.listener, route::router(api), shutdown).await;
+}

@@ -1,0 +1,244 @@
+//! Logs of attempts: a part by lines, a search, the whole, and as they grow.
+
+use std::convert::Infallible;
+use std::io::Read;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use towpath_common::id::RunKey;
+use towpath_operations::answer::{LogLines, LogMatches};
+use towpath_operations::{InstanceName, LINES_MAX, Operations};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::Api;
+use crate::access::Caller;
+use crate::extract::{Asked, Named, instance};
+use crate::problem::{Problem, Problems};
+
+/// How often a log that is followed is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+const CHUNK: usize = 256 * 1024;
+
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(log_lines))
+        .routes(routes!(log_search))
+        .routes(routes!(log_download))
+        .routes(routes!(log_follow))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WhichLines {
+    /// Of a mapped task.
+    #[param(minimum = -1)]
+    map_index: Option<i32>,
+    /// The latest by default.
+    #[param(minimum = 1)]
+    attempt: Option<u32>,
+    /// The number of the first line, from 0.
+    first: Option<u64>,
+    /// How many lines, up to 5000; 1000 by default.
+    count: Option<u64>,
+}
+
+/// Lines of an attempt's log.
+#[utoipa::path(get, path = "/runs/{run_key}/tasks/{task_id}/log", tag = "logs",
+    params(("run_key" = Uuid, Path), ("task_id" = String, Path), WhichLines),
+    responses((status = 200, body = LogLines), Problems))]
+async fn log_lines(
+    caller: Caller,
+    Named((run, task)): Named<(Uuid, String)>,
+    Asked(asked): Asked<WhichLines>,
+) -> Result<Json<LogLines>, Problem> {
+    let name = instance(RunKey(run), &task, asked.map_index)?;
+    let (first, count) = (asked.first.unwrap_or(0), asked.count.unwrap_or(1000));
+    Ok(Json(caller.log_lines(&name, asked.attempt, first, count).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Search {
+    /// Of a mapped task.
+    #[param(minimum = -1)]
+    map_index: Option<i32>,
+    /// The latest by default.
+    #[param(minimum = 1)]
+    attempt: Option<u32>,
+    /// In any case.
+    text: String,
+}
+
+/// The numbers of the lines that hold a text.
+#[utoipa::path(get, path = "/runs/{run_key}/tasks/{task_id}/log/search", tag = "logs",
+    params(("run_key" = Uuid, Path), ("task_id" = String, Path), Search),
+    responses((status = 200, body = LogMatches), Problems))]
+async fn log_search(
+    caller: Caller,
+    Named((run, task)): Named<(Uuid, String)>,
+    Asked(asked): Asked<Search>,
+) -> Result<Json<LogMatches>, Problem> {
+    let name = instance(RunKey(run), &task, asked.map_index)?;
+    Ok(Json(caller.log_search(&name, asked.attempt, asked.text).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WhichLog {
+    /// Of a mapped task.
+    #[param(minimum = -1)]
+    map_index: Option<i32>,
+    /// The latest by default.
+    #[param(minimum = 1)]
+    attempt: Option<u32>,
+}
+
+/// The whole log as it was printed.
+#[utoipa::path(get, path = "/runs/{run_key}/tasks/{task_id}/log/download", tag = "logs",
+    params(("run_key" = Uuid, Path), ("task_id" = String, Path), WhichLog),
+    responses((status = 200, body = String, content_type = "text/plain; charset=utf-8"), Problems))]
+async fn log_download(
+    caller: Caller,
+    Named((run, task)): Named<(Uuid, String)>,
+    Asked(asked): Asked<WhichLog>,
+) -> Result<Response, Problem> {
+    let name = instance(RunKey(run), &task, asked.map_index)?;
+    let file = caller.log_file(&name, asked.attempt).await?;
+    // Nothing printed, no file.
+    let open = std::fs::File::open(&file.path).ok();
+    let chunks = stream::unfold(open, |open| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut open = open?;
+            let mut chunk = vec![0; CHUNK];
+            let count = open.read(&mut chunk).ok().filter(|count| *count > 0)?;
+            chunk.truncate(count);
+            Some((Ok::<_, Infallible>(Bytes::from(chunk)), Some(open)))
+        });
+        read.await.ok().flatten()
+    });
+    let disposition = format!("attachment; filename=\"{}.{}.log\"", name.task, file.attempt);
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+/// The log as it grows, as server-sent events, across attempts: `attempt` with its number, `lines` with a JSON list
+/// of lines, `end` when no more comes. The id of `lines` is attempt:line; Last-Event-ID goes on from there.
+#[utoipa::path(get, path = "/runs/{run_key}/tasks/{task_id}/log/follow", tag = "logs",
+    params(("run_key" = Uuid, Path), ("task_id" = String, Path), WhichLog),
+    responses((status = 200, body = String, content_type = "text/event-stream"), Problems))]
+async fn log_follow(
+    caller: Caller,
+    Named((run, task)): Named<(Uuid, String)>,
+    Asked(asked): Asked<WhichLog>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let name = instance(RunKey(run), &task, asked.map_index)?;
+    caller.run_of(name.run).await?;
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let (attempt, line) = last
+        .and_then(|text| text.split_once(':'))
+        .and_then(|(attempt, line)| Some((attempt.parse().ok()?, line.parse().ok()?)))
+        .unwrap_or((0, 0));
+    let follower = Follower {
+        operations: caller.operations,
+        name,
+        only: asked.attempt,
+        attempt,
+        line,
+        over: false,
+    };
+    let events = stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((Ok(event), follower))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// Where a reader of a growing log is.
+struct Follower {
+    operations: Operations,
+    name: InstanceName,
+    /// This attempt, or all.
+    only: Option<u32>,
+    attempt: u32,
+    line: u64,
+    over: bool,
+}
+
+impl Follower {
+    /// None at the end.
+    async fn next(&mut self) -> Option<Event> {
+        while !self.over {
+            let wanted = self.only.or((self.attempt > 0).then_some(self.attempt));
+            let file = match self.operations.log_file(&self.name, wanted).await {
+                Ok(file) => file,
+                // It has no attempt yet, or the store is away.
+                Err(_) if self.is_live().await => {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+                Err(_) => return self.end(),
+            };
+            if self.attempt != file.attempt {
+                (self.attempt, self.line) = (file.attempt, 0);
+                return Some(Event::default().event("attempt").data(file.attempt.to_string()));
+            }
+            let read =
+                self.operations.log_lines(&self.name, Some(self.attempt), self.line, LINES_MAX);
+            let Ok(read) = read.await else {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            };
+            // A last line without its break may still grow.
+            if !read.lines.is_empty() {
+                self.line += read.lines.len() as u64;
+                let id = format!("{}:{}", self.attempt, self.line);
+                let data = serde_json::to_string(&read.lines).unwrap_or_default();
+                return Some(Event::default().event("lines").id(id).data(data));
+            }
+            if read.ended {
+                if self.only.is_some() || !self.is_live().await {
+                    return self.end();
+                }
+                let next = self.operations.log_file(&self.name, Some(self.attempt + 1)).await;
+                if next.is_ok() {
+                    self.attempt += 1;
+                    self.line = 0;
+                    let attempt = self.attempt.to_string();
+                    return Some(Event::default().event("attempt").data(attempt));
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        None
+    }
+
+    /// Whether the instance may print any more.
+    async fn is_live(&self) -> bool {
+        match self.operations.instance_state(&self.name).await {
+            Ok(state) => !state.is_terminal(),
+            Err(towpath_operations::Refusal::Unavailable(_)) => true,
+            Err(_) => false,
+        }
+    }
+
+    fn end(&mut self) -> Option<Event> {
+        self.over = true;
+        Some(Event::default().event("end").data("{}"))
+    }
+}

@@ -1,0 +1,68 @@
+//! `towpath api`.
+
+use anyhow::{Context, bail};
+use towpath_api::{Access, ApiConfig, Listening};
+use towpath_common::user::{EVERY_TEAM, Role};
+use towpath_operations::answer::UserRequest;
+use towpath_operations::{Actor, Operations, Services};
+
+use crate::args::{ApiOptions, Connection, ServingOptions};
+use crate::keys::rendering;
+use crate::operations::services;
+use crate::outcome::Outcome;
+use crate::settings::WAIT_ROLE;
+use crate::signals::shutdown;
+
+/// The user that is made where there is none.
+pub const FIRST_USER: &str = "admin";
+
+pub async fn run(connection: &Connection, options: ApiOptions) -> anyhow::Result<Outcome> {
+    let shutdown = shutdown()?;
+    let store = connection.store(WAIT_ROLE).await?;
+    let bus = connection.bus(WAIT_ROLE).await?;
+    let rendering = rendering(&store, connection.keyring()?);
+    let services = services(store, bus, rendering, connection.log_dir());
+    if let Some(password) = options.admin_password {
+        make_first_user(&services, Some(password)).await?;
+    } else if !options.serving.no_auth && services.store.users().await?.is_empty() {
+        tracing::warn!(
+            "there are no users yet: set TOWPATH_ADMIN_PASSWORD, or run towpath user set admin --role admin --password"
+        );
+    }
+    let listening = listen(&options.serving).await?;
+    tracing::info!(address = %listening.address, "serving");
+    let config = ApiConfig { access: access(&options.serving), https: options.https };
+    towpath_api::serve(listening, services, config, shutdown).await;
+    Ok(Outcome::Done)
+}
+
+/// Takes the address; that of an open access must be a loopback one.
+pub async fn listen(options: &ServingOptions) -> anyhow::Result<Listening> {
+    let address = &options.listen;
+    let listening = towpath_api::listen(address).await;
+    let listening = listening.with_context(|| {
+        format!("{address} cannot be listened on; choose another address with --listen")
+    })?;
+    if options.no_auth && !listening.address.ip().is_loopback() {
+        bail!("--no-auth is for a loopback address alone, and {address} is none");
+    }
+    Ok(listening)
+}
+
+pub fn access(options: &ServingOptions) -> Access {
+    match options.no_auth {
+        true => Access::Open(Actor::local("somebody")),
+        false => Access::Users,
+    }
+}
+
+/// Where there are no users, one who may do everything.
+pub async fn make_first_user(services: &Services, password: Option<String>) -> anyhow::Result<()> {
+    if services.store.users().await?.is_empty() {
+        let roles = [(EVERY_TEAM.to_owned(), Role::Admin)].into();
+        let request = UserRequest { password, roles: Some(roles), disabled: None };
+        let operations = Operations::new(services.clone(), Actor::local("towpath"));
+        operations.put_user(FIRST_USER, request).await?;
+    }
+    Ok(())
+}

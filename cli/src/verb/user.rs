@@ -1,0 +1,72 @@
+//! `towpath user …`, `towpath token …`.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use towpath_common::time::Timestamp;
+use towpath_operations::answer::{TokenRequest, UserRequest};
+
+use crate::args::{Connection, TokenVerb, UserVerb};
+use crate::outcome::Outcome;
+
+pub async fn users(connection: &Connection, verb: UserVerb) -> anyhow::Result<Outcome> {
+    let operations = connection.operations().await?;
+    match verb {
+        UserVerb::List => {
+            println!("{:<24} {:<9} ROLES", "USER", "STATE");
+            for user in operations.users().await?.items {
+                let state = if user.disabled { "disabled" } else { "enabled" };
+                let roles: Vec<String> =
+                    user.roles.iter().map(|(team, role)| format!("{team}={role}")).collect();
+                println!("{:<24} {state:<9} {}", user.name, roles.join(" "));
+            }
+        }
+        UserVerb::Set { name, roles, password, disable, enable } => {
+            let request = UserRequest {
+                password: if password { Some(read_password()?) } else { None },
+                roles: (!roles.is_empty()).then(|| roles.into_iter().collect()),
+                disabled: (disable || enable).then_some(disable),
+            };
+            operations.put_user(&name, request).await?;
+            println!("user {name} is set");
+        }
+        UserVerb::Delete { name } => {
+            operations.delete_user(&name).await?;
+            println!("user {name} is gone");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+pub async fn tokens(connection: &Connection, verb: TokenVerb) -> anyhow::Result<Outcome> {
+    let operations = connection.operations().await?;
+    match verb {
+        TokenVerb::List => {
+            println!("{:<36} {:<16} {:<9} {:<32} NAME", "TOKEN", "USER", "ROLE", "EXPIRES");
+            for token in operations.tokens().await?.items {
+                let expires = Timestamp::from(token.expires_at).to_string();
+                let (id, user, role) = (token.id, token.user, token.role_max);
+                println!("{id:<36} {user:<16} {role:<9} {expires:<32} {}", token.name);
+            }
+        }
+        TokenVerb::Create { user, name, role, days } => {
+            let request = TokenRequest { name, role_max: role, days };
+            println!("{}", operations.create_token_for(&user, &request).await?.secret);
+        }
+        TokenVerb::Delete { id } => {
+            operations.delete_token(id).await?;
+            println!("token {id} is gone");
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn read_password() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("standard input holds no password");
+    }
+    Ok(password.to_owned())
+}

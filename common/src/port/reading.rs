@@ -1,0 +1,111 @@
+//! What people look at, a page at a time.
+
+use async_trait::async_trait;
+
+use super::{DagRecord, StoreError};
+use crate::id::{DagId, RunKey, TaskId, VersionId};
+use crate::run::{DagRun, InstanceRecord, RunType};
+use crate::state::{RunState, TaskState};
+use crate::time::Timestamp;
+
+/// Which Dags are listed. What is none does not narrow.
+#[derive(Debug, Clone, Default)]
+pub struct DagFilter {
+    /// Those whose Dags may be seen; none stands for all, Dags without a team included.
+    pub teams: Option<Vec<String>>,
+    pub team: Option<String>,
+    /// Part of its name or its description, in any case.
+    pub search: Option<String>,
+    pub tag: Option<String>,
+    pub paused: Option<bool>,
+}
+
+/// Which runs are listed. What is none does not narrow.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    pub teams: Option<Vec<String>>,
+    pub dag_id: Option<DagId>,
+    /// Any of these; all if there are none.
+    pub states: Vec<RunState>,
+    pub run_type: Option<RunType>,
+    /// Part of its `run_id`.
+    pub search: Option<String>,
+    /// Logical dates, both ends included.
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    /// Only those that ended at or after this.
+    pub ended_since: Option<Timestamp>,
+}
+
+/// A Dag as a list shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DagSummary {
+    pub record: DagRecord,
+    pub team: Option<String>,
+    pub description: String,
+    pub tags: Vec<String>,
+}
+
+/// A version of a Dag that was deployed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRecord {
+    pub version: VersionId,
+    pub deployed_at: Timestamp,
+    /// The DAG file as it was deployed, if it is known.
+    pub source: Option<String>,
+}
+
+/// How many instances of a task a run has in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    pub run: RunKey,
+    pub state: TaskState,
+    /// A task as often as it has instances in this state.
+    pub tasks: Vec<TaskId>,
+}
+
+#[async_trait]
+pub trait ReadingStore: Send + Sync {
+    /// In the order of their names, after this one.
+    async fn dag_page(
+        &self,
+        filter: &DagFilter,
+        after: Option<&DagId>,
+        limit: u32,
+    ) -> Result<Vec<DagSummary>, StoreError>;
+    /// The latest deployment first.
+    async fn versions(&self, dag_id: &DagId) -> Result<Vec<VersionRecord>, StoreError>;
+    /// The newest first, after that one: by when it was queued, then by its key.
+    async fn run_page(
+        &self,
+        filter: &RunFilter,
+        after: Option<(Timestamp, RunKey)>,
+        limit: u32,
+    ) -> Result<Vec<DagRun>, StoreError>;
+    /// The Dag's runs with the latest logical dates up to this one, the latest first.
+    async fn latest_runs(
+        &self,
+        dag_id: &DagId,
+        upto: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<DagRun>, StoreError>;
+    /// What the runs' instances are, by state.
+    async fn cells(&self, runs: &[RunKey]) -> Result<Vec<Cell>, StoreError>;
+    /// How many instances of the runs are in each state.
+    async fn counts(&self, runs: &[RunKey]) -> Result<Vec<(RunKey, TaskState, u64)>, StoreError>;
+    /// A run's instances in the order of task and map index, after that one; of one state or of all.
+    async fn instance_page(
+        &self,
+        run: RunKey,
+        state: Option<TaskState>,
+        after: Option<(&TaskId, i32)>,
+        limit: u32,
+    ) -> Result<Vec<InstanceRecord>, StoreError>;
+    /// Instances of live runs that are in any of these states, with their runs: the longest there first.
+    async fn live_instances(
+        &self,
+        teams: Option<&[String]>,
+        states: &[TaskState],
+        limit: u32,
+    ) -> Result<Vec<(DagRun, InstanceRecord)>, StoreError>;
+}

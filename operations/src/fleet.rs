@@ -1,0 +1,90 @@
+//! Who does the work, who is told, and who did what.
+
+use towpath_common::port::{AuditFilter, WorkerRecord};
+use towpath_common::user::{AuditEntry as StoredAudit, Role};
+use uuid::Uuid;
+
+use crate::answer::{AuditEntry, Fleet, Notification, Page, Worker, time};
+use crate::{Operations, Result};
+
+impl Operations {
+    pub async fn fleet(&self) -> Result<Fleet> {
+        self.require_any()?;
+        let now = self.now();
+        let worker = |record: WorkerRecord| Worker {
+            worker: record.worker.to_string(),
+            queues: record.queues.iter().map(ToString::to_string).collect(),
+            slots: record.slots,
+            running: record.running,
+            lease_until: time(record.lease_until),
+            alive: record.lease_until > now,
+        };
+        let leader = self.store().leader().await?.filter(|lease| lease.expires_at > now);
+        Ok(Fleet {
+            leader: leader.map(|lease| lease.holder),
+            workers: self.store().workers().await?.into_iter().map(worker).collect(),
+        })
+    }
+
+    pub async fn notifications(&self, limit: u32) -> Result<Page<Notification>> {
+        self.require_any()?;
+        let mut visible = Vec::new();
+        for (notification, status) in self.store().notifications(limit).await? {
+            if self.run_of(notification.run).await.is_err() {
+                continue;
+            }
+            visible.push(Notification {
+                key: notification.key,
+                occasion: notification.occasion,
+                state: status.state,
+                at: time(status.at),
+                tries: status.tries,
+                error: status.error,
+                run_key: notification.run.0,
+                task_id: notification.attempt.map(|attempt| attempt.task.to_string()),
+            });
+        }
+        Ok(Page::from(visible))
+    }
+
+    pub async fn audit(
+        &self,
+        filter: &AuditFilter,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Page<AuditEntry>> {
+        self.require(Role::Admin, None)?;
+        let found = self.store().audit_page(filter, after, limit).await?;
+        Ok(Page::of(found, limit, |entry| entry.id.to_string(), audit_entry))
+    }
+
+    /// What was done to a Dag: for whoever may see it.
+    pub async fn dag_events(
+        &self,
+        dag_id: &towpath_common::id::DagId,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Page<AuditEntry>> {
+        self.deployed(dag_id).await?;
+        let subject = format!("dag/{dag_id}");
+        let filter = AuditFilter { subject: Some(subject.clone()), ..AuditFilter::default() };
+        let mut found = self.store().audit_page(&filter, after, limit).await?;
+        let page = Page::of(found.clone(), limit, |entry| entry.id.to_string(), audit_entry);
+        // A longer name begins the same.
+        found.retain(|entry| entry.subject == subject);
+        Ok(Page { items: found.into_iter().map(audit_entry).collect(), next: page.next })
+    }
+}
+
+fn audit_entry(entry: StoredAudit) -> AuditEntry {
+    AuditEntry {
+        id: entry.id,
+        at: time(entry.at),
+        who: entry.who,
+        action: entry.action,
+        team: entry.team,
+        subject: entry.subject,
+        before: entry.before,
+        after: entry.after,
+    }
+}

@@ -1,0 +1,209 @@
+//! Logs of attempts, by lines.
+
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use towpath_common::id::AttemptKey;
+use towpath_worker::log_path;
+
+use crate::answer::{LogLines, LogMatches};
+use crate::tasks::InstanceName;
+use crate::{Operations, Refusal, Result};
+
+/// How many lines are given at once.
+pub const LINES_MAX: u64 = 5000;
+/// A longer line is cut, in bytes.
+const LINE_MAX: usize = 64 * 1024;
+const MATCHES_MAX: usize = 1000;
+const CHUNK: usize = 256 * 1024;
+
+/// Where an attempt's log is, and whether more comes.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    pub path: PathBuf,
+    pub ended: bool,
+    pub attempt: u32,
+}
+
+impl Operations {
+    /// Of one attempt, or of the latest.
+    pub async fn log_file(&self, name: &InstanceName, attempt: Option<u32>) -> Result<LogFile> {
+        let run = self.run_of(name.run).await?;
+        let detail = self.latest(name).await?;
+        let number = attempt.unwrap_or(detail.0);
+        if number == 0 || number > detail.0 {
+            let which = attempt.map_or(String::new(), |number| format!(" {number}"));
+            return Err(Refusal::NotFound(format!(
+                "{} of {} has no attempt{which}",
+                name.task, run.run_id
+            )));
+        }
+        let InstanceName { run: key, task, map_index } = name.clone();
+        let key = AttemptKey { run: key, task, map_index, number };
+        Ok(LogFile {
+            path: log_path(&self.services.log_dir, &run.dag_id, &run.run_id, &key),
+            ended: number < detail.0 || !detail.1,
+            attempt: number,
+        })
+    }
+
+    /// The number of the latest attempt, and whether it is out.
+    async fn latest(&self, name: &InstanceName) -> Result<(u32, bool)> {
+        let before = Some((&name.task, name.map_index.saturating_sub(1)));
+        let found = self.store().instance_page(name.run, None, before, 1).await?;
+        let found = found
+            .into_iter()
+            .find(|r| r.task == name.task && r.instance.map_index == name.map_index);
+        let Some(record) = found else { return Ok((0, false)) };
+        Ok((record.instance.attempt, record.instance.state.is_out()))
+    }
+
+    pub async fn log_lines(
+        &self,
+        name: &InstanceName,
+        attempt: Option<u32>,
+        first: u64,
+        count: u64,
+    ) -> Result<LogLines> {
+        // Asked before reading, so that nothing is written between the last read and the end.
+        let file = self.log_file(name, attempt).await?;
+        let ended = file.ended;
+        blocking(move || lines(&file, first, count.min(LINES_MAX), ended)).await
+    }
+
+    pub async fn log_search(
+        &self,
+        name: &InstanceName,
+        attempt: Option<u32>,
+        text: String,
+    ) -> Result<LogMatches> {
+        let file = self.log_file(name, attempt).await?;
+        blocking(move || search(&file, &text)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| Refusal::Broken(error.to_string()))?;
+    done.map_err(|error| Refusal::Broken(format!("the log cannot be read: {error}")))
+}
+
+/// Nothing printed, no file.
+fn open(file: &LogFile) -> std::io::Result<Option<std::fs::File>> {
+    match std::fs::File::open(&file.path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a line begins, and how many lines there are.
+fn measure(file: &mut std::fs::File, line: u64) -> std::io::Result<(u64, u64)> {
+    let mut chunk = vec![0; CHUNK];
+    let (mut at, mut lines, mut begin) = (0, 0, (line == 0).then_some(0));
+    let mut last = b'\n';
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            break;
+        }
+        let bytes = &chunk[..read];
+        let breaks = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if begin.is_none() && lines + breaks >= line {
+            let mut left = line - lines;
+            let place = bytes.iter().position(|byte| {
+                left -= u64::from(*byte == b'\n');
+                left == 0
+            });
+            begin = place.map(|place| at + place as u64 + 1);
+        }
+        lines += breaks;
+        at += read as u64;
+        last = bytes[read - 1];
+    }
+    // The last line may have no break yet.
+    Ok((begin.unwrap_or(at), lines + u64::from(last != b'\n')))
+}
+
+fn lines(file: &LogFile, first: u64, count: u64, ended: bool) -> std::io::Result<LogLines> {
+    let Some(mut open) = open(file)? else {
+        return Ok(LogLines { first, lines: Vec::new(), total: 0, ended });
+    };
+    let (begin, total) = measure(&mut open, first)?;
+    open.seek(SeekFrom::Start(begin))?;
+    let mut reader = BufReader::with_capacity(CHUNK, open);
+    let mut lines = Vec::new();
+    // What was written since it was measured belongs to the next look.
+    for _ in first..total.min(first.saturating_add(count)) {
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        lines.push(text(&line));
+    }
+    Ok(LogLines { first, lines, total, ended })
+}
+
+fn text(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let cut = &line[..line.len().min(LINE_MAX)];
+    let mut text = String::from_utf8_lossy(cut).into_owned();
+    if cut.len() < line.len() {
+        text.push_str(&format!(" … {} bytes more; the download has them", line.len() - cut.len()));
+    }
+    text
+}
+
+fn search(file: &LogFile, wanted: &str) -> std::io::Result<LogMatches> {
+    let mut matches = LogMatches { lines: Vec::new(), more: false };
+    let wanted = wanted.to_lowercase();
+    let Some(open) = open(file)? else { return Ok(matches) };
+    let mut reader = BufReader::with_capacity(CHUNK, open);
+    let mut line = Vec::new();
+    for number in 0.. {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if String::from_utf8_lossy(&line).to_lowercase().contains(&wanted) {
+            if matches.lines.len() == MATCHES_MAX {
+                matches.more = true;
+                break;
+            }
+            matches.lines.push(number);
+        }
+    }
+    Ok(matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(content: &str, first: u64, count: u64, expected: (&[&str], u64)) {
+        let name = format!("towpath-log-{}-{first}-{count}", content.len());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, content).expect("written");
+        let file = LogFile { path: path.clone(), ended: true, attempt: 1 };
+        let found = lines(&file, first, count, true).expect("read");
+        assert_eq!(
+            (found.lines, found.total),
+            (expected.0.iter().map(|l| (*l).to_owned()).collect(), expected.1)
+        );
+        std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[test]
+    fn lines_are_found_by_number() {
+        check("a\nb\nc\n", 0, 2, (&["a", "b"], 3));
+        check("a\nb\nc\n", 2, 9, (&["c"], 3));
+        check("a\nb\nc", 2, 9, (&["c"], 3));
+        check("a\nb\n", 7, 9, (&[], 2));
+        check("", 0, 9, (&[], 0));
+        let long: String = (0..100_000).map(|n| format!("{n}\n")).collect();
+        check(&long, 99_998, 9, (&["99998", "99999"], 100_000));
+    }
+}

@@ -1,0 +1,98 @@
+//! Pools, and how much of them is taken.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use towpath_common::command::Command;
+use towpath_common::dag::{DEFAULT_POOL, Dag};
+use towpath_common::id::PoolName;
+use towpath_common::run::Pool as Stored;
+use towpath_common::state::TaskState;
+use towpath_common::user::Role;
+
+use crate::answer::{Page, Pool, PoolRequest};
+use crate::{Deed, Operations, Refusal, Result};
+
+/// Instances beyond these are not counted.
+const COUNTED_MAX: u32 = 200_000;
+
+impl Operations {
+    pub async fn pools(&self) -> Result<Page<Pool>> {
+        self.require_any()?;
+        let mut used = self.used().await?;
+        let pools = self.store().pools().await?.into_iter().map(|pool| {
+            let (out, deferred) = used.remove(pool.name.as_str()).unwrap_or_default();
+            Pool {
+                name: pool.name.to_string(),
+                slots: pool.slots,
+                include_deferred: pool.include_deferred,
+                used: out + if pool.include_deferred { deferred } else { 0 },
+            }
+        });
+        Ok(Page::from(pools.collect::<Vec<_>>()))
+    }
+
+    /// By pool: slots of instances that are out, and of those that are deferred.
+    async fn used(&self) -> Result<BTreeMap<String, (u32, u32)>> {
+        let states = [TaskState::Queued, TaskState::Running, TaskState::Deferred];
+        let mut versions: BTreeMap<String, Option<Dag>> = BTreeMap::new();
+        let mut used: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+        for (run, record) in self.store().live_instances(None, &states, COUNTED_MAX).await? {
+            let version = run.version.to_string();
+            if !versions.contains_key(&version) {
+                let dag = self.store().dag_version(&run.version).await?;
+                versions.insert(version.clone(), dag);
+            }
+            let Some(Some(dag)) = versions.get(&version) else { continue };
+            let Ok(place) = dag.tasks.binary_search_by(|task| task.id.cmp(&record.task)) else {
+                continue;
+            };
+            let claims = &dag.tasks[place].claims;
+            let (out, deferred) = used.entry(claims.pool.to_string()).or_default();
+            match record.instance.state {
+                TaskState::Deferred => *deferred += claims.pool_slots,
+                _ => *out += claims.pool_slots,
+            }
+        }
+        Ok(used)
+    }
+
+    pub async fn put_pool(&self, name: &PoolName, request: &PoolRequest) -> Result<()> {
+        self.require(Role::Operator, None)?;
+        let before = self.stored_pool(name).await?;
+        self.note(Deed {
+            action: "pool.set",
+            team: None,
+            subject: format!("pool/{name}"),
+            before: json!(before),
+            after: json!(request),
+        })
+        .await?;
+        let PoolRequest { slots, include_deferred } = *request;
+        self.store().put_pool(&Stored { name: name.clone(), slots, include_deferred }).await?;
+        self.ask(Command::PoolsChanged).await
+    }
+
+    pub async fn delete_pool(&self, name: &PoolName) -> Result<()> {
+        self.require(Role::Operator, None)?;
+        let before = self.stored_pool(name).await?;
+        let Some(before) = before else {
+            let hint = if name.as_str() == DEFAULT_POOL { "; it has no limit then" } else { "" };
+            return Err(Refusal::NotFound(format!("there is no pool {name}{hint}")));
+        };
+        self.note(Deed {
+            action: "pool.delete",
+            team: None,
+            subject: format!("pool/{name}"),
+            before: json!(before),
+            after: json!(null),
+        })
+        .await?;
+        self.store().delete_pool(name).await?;
+        self.ask(Command::PoolsChanged).await
+    }
+
+    async fn stored_pool(&self, name: &PoolName) -> Result<Option<Stored>> {
+        Ok(self.store().pools().await?.into_iter().find(|pool| pool.name == *name))
+    }
+}

@@ -1,0 +1,197 @@
+//! Task instances as people look at them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use towpath_common::dag::Task;
+use towpath_common::id::{AttemptKey, RunKey, TaskId, UNMAPPED};
+use towpath_common::plan::Plan;
+use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::state::TaskState;
+use towpath_common::template::{Facts, NothingToLookUp, Renderer};
+use towpath_common::view;
+use towpath_scheduler::takeover::look;
+use towpath_worker::Contexts;
+
+use crate::answer::{Page, Rendered, TaskInstance, TaskInstanceDetail};
+use crate::{Operations, Refusal, Result};
+
+/// A task of a run; of a mapped one, one of its instances.
+#[derive(Debug, Clone)]
+pub struct InstanceName {
+    pub run: RunKey,
+    pub task: TaskId,
+    pub map_index: i32,
+}
+
+impl Operations {
+    /// In the order of task and map index, after that one.
+    pub async fn instances(
+        &self,
+        key: RunKey,
+        state: Option<TaskState>,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<TaskInstance>> {
+        self.run_of(key).await?;
+        let after = after.map(cursor).transpose()?;
+        let after = after.as_ref().map(|(task, map_index)| (task, *map_index));
+        let found = self.store().instance_page(key, state, after, limit).await?;
+        let place = |r: &InstanceRecord| format!("{}[{}]", r.task, r.instance.map_index);
+        Ok(Page::of(found, limit, place, TaskInstance::from))
+    }
+
+    pub async fn instance(&self, name: &InstanceName) -> Result<TaskInstanceDetail> {
+        let run = self.run_of(name.run).await?;
+        let record = self.record(&run, name).await?;
+        let mut attempts: Vec<TaskInstance> = self
+            .store()
+            .ended_attempts(name.run)
+            .await?
+            .into_iter()
+            .filter(|r| r.task == name.task && r.instance.map_index == name.map_index)
+            .map(TaskInstance::from)
+            .collect();
+        let mut instance = TaskInstance::from(record);
+        if instance.attempt > 0 {
+            attempts.push(instance.clone());
+        }
+        let xcoms = self.store().outputs(name.run, std::slice::from_ref(&name.task)).await?;
+        let own = xcoms.into_iter().find(|xcom| xcom.map_index == name.map_index);
+        instance.label = self.label(&run, name).await?;
+        Ok(TaskInstanceDetail {
+            instance,
+            dag_id: run.dag_id.to_string(),
+            run_id: run.run_id,
+            why: self.why(name).await?,
+            attempts,
+            outputs: own.map(|xcom| xcom.outputs).unwrap_or_default(),
+        })
+    }
+
+    pub async fn instance_state(&self, name: &InstanceName) -> Result<TaskState> {
+        let run = self.run_of(name.run).await?;
+        Ok(self.record(&run, name).await?.instance.state)
+    }
+
+    /// What the store has of it; before its first change that is nothing.
+    async fn record(&self, run: &DagRun, name: &InstanceName) -> Result<InstanceRecord> {
+        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
+        let Some(task) = dag.tasks.iter().find(|task| task.id == name.task) else {
+            let known: Vec<&str> = dag.tasks.iter().map(|task| task.id.as_str()).collect();
+            return Err(Refusal::NotFound(format!(
+                "{} has no task {}; it has: {}",
+                run.dag_id,
+                name.task,
+                known.join(", ")
+            )));
+        };
+        let before = Some((&name.task, name.map_index.saturating_sub(1)));
+        let found = self.store().instance_page(run.key, None, before, 1).await?;
+        let found = found
+            .into_iter()
+            .find(|r| r.task == name.task && r.instance.map_index == name.map_index);
+        match found {
+            Some(record) => Ok(record),
+            None if name.map_index == UNMAPPED => Ok(InstanceRecord {
+                run: run.key,
+                task: task.id.clone(),
+                instance: towpath_common::run::Instance::new(0),
+            }),
+            None => Err(Refusal::NotFound(format!(
+                "{} has no instance with the map index {}",
+                name.task, name.map_index
+            ))),
+        }
+    }
+
+    /// Why it is not running, in a sentence.
+    pub async fn why(&self, name: &InstanceName) -> Result<String> {
+        let run = self.run_of(name.run).await?;
+        let world = look(self.store(), run.key, self.now()).await?;
+        let gone = || Refusal::NotFound("the run's version is gone".to_owned());
+        let snapshot = world.run(run.key).ok_or_else(gone)?;
+        let Some(index) = snapshot.plan.index_of(name.task.as_str()) else {
+            let known: Vec<&str> = snapshot.plan.dag.tasks.iter().map(|t| t.id.as_str()).collect();
+            return Err(Refusal::NotFound(format!(
+                "{} has no task {}; it has: {}",
+                run.dag_id,
+                name.task,
+                known.join(", ")
+            )));
+        };
+        let instance = match name.map_index {
+            UNMAPPED => snapshot.instances_of(index).first().copied().unwrap_or(index),
+            map_index => snapshot.find(name.task.as_str(), map_index).ok_or_else(|| {
+                Refusal::NotFound(format!(
+                    "{} has no instance with the map index {map_index}",
+                    name.task
+                ))
+            })?,
+        };
+        Ok(world.why(run.key, instance, self.now()))
+    }
+
+    /// What a worker would run, without its secrets.
+    pub async fn rendered(&self, name: &InstanceName) -> Result<Rendered> {
+        let run = self.run_of(name.run).await?;
+        let context = Contexts::default().of(self.store(), run.key).await?;
+        let content = context.task(&name.task).ok_or_else(|| {
+            Refusal::NotFound(format!("{} has no task {}", run.dag_id, name.task))
+        })?;
+        let InstanceName { run, task, map_index } = name.clone();
+        let attempt = AttemptKey { run, task, map_index, number: 1 };
+        let (spec, masker) = context.spec(&self.services.rendering, content, &attempt).await?;
+        let masked = |text: &String| masker.text(text);
+        Ok(Rendered {
+            command: spec.command.iter().map(masked).collect(),
+            environment: spec.environment.iter().map(|(k, v)| (k.clone(), masked(v))).collect(),
+        })
+    }
+
+    async fn label(&self, run: &DagRun, name: &InstanceName) -> Result<Option<String>> {
+        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
+        let plan = Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))?;
+        let Some(index) = plan.index_of(name.task.as_str()) else { return Ok(None) };
+        let labels = self.labels(run, &plan, plan.task(index), [name.map_index].into_iter()).await;
+        Ok(labels?.remove(&name.map_index))
+    }
+
+    /// What people call the instances of a mapped task: its `map_index_template`, rendered for each. An
+    /// instance whose template asks for more than its elements has none.
+    pub async fn labels(
+        &self,
+        run: &DagRun,
+        plan: &Plan,
+        task: &Task,
+        map_indexes: impl Iterator<Item = i32>,
+    ) -> Result<BTreeMap<i32, String>> {
+        let template = task.expand.as_ref().and_then(|expand| expand.map_index_template.as_ref());
+        let Some(template) = template else { return Ok(BTreeMap::new()) };
+        let xcoms = self.store().outputs(run.key, &view::sources(plan, task)).await?;
+        let lists = view::outputs(plan, task, UNMAPPED, xcoms);
+        let label = |map_index: i32| {
+            let map = view::elements(run, task, map_index, &lists).ok()?;
+            let attempt = AttemptKey { run: run.key, task: task.id.clone(), map_index, number: 1 };
+            let renderer = Renderer::new(&Facts {
+                dag: &plan.dag,
+                task: Some(task),
+                run,
+                attempt: Some(&attempt),
+                outputs: &lists,
+                map: map.as_ref(),
+                exception: None,
+                lookup: Arc::new(NothingToLookUp),
+            });
+            renderer.render(template).ok()
+        };
+        Ok(map_indexes.filter_map(|map_index| Some((map_index, label(map_index)?))).collect())
+    }
+}
+
+fn cursor(text: &str) -> Result<(TaskId, i32)> {
+    let wrong = || Refusal::Invalid(format!("after {text:?} is not the next of an earlier page"));
+    let (task, rest) = text.rsplit_once('[').ok_or_else(wrong)?;
+    let map_index = rest.strip_suffix(']').and_then(|digits| digits.parse().ok());
+    Ok((TaskId::new(task).map_err(|_| wrong())?, map_index.ok_or_else(wrong)?))
+}
