@@ -15,7 +15,6 @@ macro_rules! words {
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
         )]
-        #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
         pub enum $type {
             $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+
         }
@@ -25,6 +24,24 @@ macro_rules! words {
 
             pub const fn as_str(self) -> &'static str {
                 match self { $($type::$variant => $text),+ }
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                let words = Self::ALL.iter().map(|word| word.as_str());
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some(words))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "schema")]
+        impl utoipa::ToSchema for $type {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
             }
         }
 

@@ -1,0 +1,121 @@
+// The views and their addresses. Every filter and every selection is in the address.
+import type { QueryClient } from '@tanstack/react-query'
+import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
+import { Empty } from './parts/Notice'
+import { Shell } from './shell/Shell'
+
+type Raw = Record<string, unknown>
+const text = (value: unknown) => (value === undefined || value === '' ? undefined : String(value))
+const number = (value: unknown) => (value === undefined || Number.isNaN(Number(value)) ? undefined : Number(value))
+
+const root = createRootRouteWithContext<{ client: QueryClient }>()({
+  component: Shell,
+  notFoundComponent: () => <Empty title="There is no such page">Choose another from the menu.</Empty>,
+})
+
+/** Each may be absent from the address. */
+const some = <T extends Raw>(search: T): { [K in keyof T]?: Exclude<T[K], undefined> } => search as never
+
+const view = <P extends string>(path: P, load: () => Promise<Record<string, unknown>>, name: string) =>
+  createRoute({
+    getParentRoute: () => root,
+    path,
+    component: lazyRouteComponent(load as never, name as never),
+  })
+
+const home = view('/', () => import('./views/Home'), 'Home')
+export const dagsRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/dags',
+  validateSearch: (raw: Raw) => some({ search: text(raw.search), team: text(raw.team), tag: text(raw.tag), paused: text(raw.paused) }),
+  component: lazyRouteComponent(() => import('./views/Dags'), 'Dags'),
+})
+export const dagRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/dags/$dagId',
+  validateSearch: (raw: Raw) => some({
+    tab: text(raw.tab),
+    run: text(raw.run),
+    task: text(raw.task),
+    search: text(raw.search),
+    version: text(raw.version),
+    with: text(raw.with),
+    runs: number(raw.runs),
+  }),
+  component: lazyRouteComponent(() => import('./views/dag/Dag'), 'Dag'),
+})
+export const runsRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/runs',
+  validateSearch: (raw: Raw) => some({
+    dag_id: text(raw.dag_id),
+    state: text(raw.state),
+    run_type: text(raw.run_type),
+    search: text(raw.search),
+  }),
+  component: lazyRouteComponent(() => import('./views/Runs'), 'Runs'),
+})
+export const runRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/runs/$runKey',
+  validateSearch: (raw: Raw) => some({ tab: text(raw.tab), state: text(raw.state), task: text(raw.task), search: text(raw.search) }),
+  component: lazyRouteComponent(() => import('./views/Run'), 'Run'),
+})
+export const taskRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/runs/$runKey/tasks/$taskId',
+  validateSearch: (raw: Raw) => some({
+    tab: text(raw.tab),
+    map: number(raw.map),
+    attempt: number(raw.attempt),
+    line: number(raw.line),
+    find: text(raw.find),
+  }),
+  component: lazyRouteComponent(() => import('./views/Task'), 'Task'),
+})
+export const backfillsRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/backfills',
+  validateSearch: (raw: Raw) => some({ dag_id: text(raw.dag_id) }),
+  component: lazyRouteComponent(() => import('./views/Backfills'), 'Backfills'),
+})
+export const assetsRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/assets',
+  validateSearch: (raw: Raw) => some({ asset: text(raw.asset) }),
+  component: lazyRouteComponent(() => import('./views/Assets'), 'Assets'),
+})
+export const auditRoute = createRoute({
+  getParentRoute: () => root,
+  path: '/audit',
+  validateSearch: (raw: Raw) => some({ who: text(raw.who), subject: text(raw.subject), action: text(raw.action) }),
+  component: lazyRouteComponent(() => import('./views/Audit'), 'Audit'),
+})
+
+const tree = root.addChildren([
+  home,
+  dagsRoute,
+  dagRoute,
+  runsRoute,
+  runRoute,
+  taskRoute,
+  backfillsRoute,
+  assetsRoute,
+  auditRoute,
+  view('/pools', () => import('./views/Pools'), 'Pools'),
+  view('/variables', () => import('./views/Vault'), 'Variables'),
+  view('/connections', () => import('./views/Vault'), 'Connections'),
+  view('/workers', () => import('./views/Workers'), 'Workers'),
+  view('/queue', () => import('./views/Queue'), 'Queue'),
+  view('/users', () => import('./views/Users'), 'Users'),
+  view('/api', () => import('./views/Reference'), 'Reference'),
+])
+
+export const makeRouter = (client: QueryClient) =>
+  createRouter({ routeTree: tree, context: { client }, defaultPreload: 'intent', scrollRestoration: true })
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof makeRouter>
+  }
+}

@@ -1,0 +1,74 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { fleet, live } from '../api/queries'
+import { Empty, Loaded } from '../parts/Notice'
+import { Ago, Duration } from '../parts/Time'
+
+export function Workers() {
+  const query = useQuery(fleet)
+  const running = useQuery(live('running', 1000))
+  return (
+    <>
+      <div className="view-head">
+        <h1>Workers</h1>
+      </div>
+      <Loaded query={query}>
+        {(found) => (
+          <>
+            <p>{found.leader ? <>The scheduler {found.leader} leads.</> : <span className="warning">No scheduler leads: nothing new starts.</span>}</p>
+            {found.workers.length === 0 ? (
+              <Empty title="There is no worker">
+                Start one with <code>towpath worker</code>.
+              </Empty>
+            ) : (
+              <div className="scroll">
+                <table className="list">
+                  <thead>
+                    <tr>
+                      <th scope="col">Worker</th>
+                      <th scope="col">Alive</th>
+                      <th scope="col">Queues</th>
+                      <th scope="col">Slots</th>
+                      <th scope="col">Counts as alive until</th>
+                      <th scope="col">Runs</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {found.workers.map((worker) => (
+                      <tr key={worker.worker}>
+                        <td className="strong">{worker.worker}</td>
+                        <td>{worker.alive ? '● alive' : '○ silent'}</td>
+                        <td>{worker.queues.join(', ')}</td>
+                        <td>
+                          {worker.running} of {worker.slots} <meter min={0} max={worker.slots} value={worker.running} aria-label={`Slots of ${worker.worker}`} />
+                        </td>
+                        <td>
+                          <Ago at={worker.lease_until} />
+                        </td>
+                        <td>
+                          {(running.data?.items ?? [])
+                            .filter((one) => one.worker === worker.worker)
+                            .slice(0, 8)
+                            .map((one) => (
+                              <div key={`${one.run_key} ${one.task_id} ${one.map_index}`}>
+                                <Link to="/runs/$runKey/tasks/$taskId" params={{ runKey: one.run_key, taskId: one.task_id }} search={one.map_index < 0 ? {} : { map: one.map_index }}>
+                                  {one.dag_id} · {one.task_id}
+                                </Link>{' '}
+                                <span className="muted">
+                                  <Duration from={one.started_at} to={undefined} />
+                                </span>
+                              </div>
+                            ))}
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+          </>
+        )}
+      </Loaded>
+    </>
+  )
+}
