@@ -1,5 +1,6 @@
 //! All tests that need more than one crate, or a service.
 
+mod api;
 mod cli;
 mod compose;
 mod conformance;
@@ -9,3 +10,4 @@ mod flights;
 mod ports;
 mod semantics;
 mod tidy;
+mod ui;

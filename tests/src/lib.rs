@@ -6,5 +6,6 @@ pub mod cluster;
 pub mod docker;
 pub mod process;
 pub mod receiver;
+pub mod served;
 pub mod service;
 pub mod tap;

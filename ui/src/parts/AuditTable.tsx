@@ -1,11 +1,12 @@
 import type { Schemas } from '../api/client'
 import { Empty } from './Notice'
+import { Scroll } from './Scroll'
 import { Time } from './Time'
 
 export function AuditTable({ entries }: { entries: Schemas['AuditEntry'][] }) {
   if (entries.length === 0) return <Empty title="Nothing was changed">Changes appear here, with who made them.</Empty>
   return (
-    <div className="scroll">
+    <Scroll label="Changes">
       <table className="list">
         <thead>
           <tr>
@@ -37,6 +38,6 @@ export function AuditTable({ entries }: { entries: Schemas['AuditEntry'][] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   )
 }

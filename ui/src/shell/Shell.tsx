@@ -124,8 +124,8 @@ function Who() {
   const logOut = async () => {
     await ask(api.DELETE('/api/v1/session'))
     setCsrf(undefined)
-    client.clear()
-    await client.invalidateQueries({ queryKey: ['session'] })
+    client.removeQueries({ predicate: (query) => query.queryKey[0] !== 'session' })
+    await client.resetQueries({ queryKey: ['session'] })
   }
   if (!who) return null
   return (

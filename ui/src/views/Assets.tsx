@@ -5,6 +5,7 @@ import { useMemo } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { assetEvents, assets } from '../api/queries'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { Ago, Time } from '../parts/Time'
 import { useAction } from '../parts/useAction'
 import { assetsRoute } from '../router'
@@ -96,7 +97,7 @@ function AssetGraph({ items }: { items: Asset[] }) {
 function Table({ items }: { items: Asset[] }) {
   const materialize = useAction((asset: string) => ask(client.POST('/api/v1/asset-events', { body: { asset } })))
   return (
-    <div className="scroll">
+    <Scroll label="Assets">
       {materialize.error && <Failed error={materialize.error} />}
       <table className="list">
         <thead>
@@ -127,9 +128,8 @@ function Table({ items }: { items: Asset[] }) {
                 {one.made_by.map((use) => (
                   <div key={`${use.dag_id} ${use.task_id}`}>
                     <Link to="/dags/$dagId" params={{ dagId: use.dag_id }}>
-                      {use.dag_id}
-                    </Link>{' '}
-                    · {use.task_id}
+                      {use.dag_id} · {use.task_id}
+                    </Link>
                   </div>
                 ))}
               </td>
@@ -151,7 +151,7 @@ function Table({ items }: { items: Asset[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   )
 }
 
@@ -173,7 +173,7 @@ function Events() {
           items.length === 0 ? (
             <Empty title="No events yet">When a task that makes an asset succeeds, it appears here.</Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="Events of assets">
               <table className="list">
                 <thead>
                   <tr>
@@ -202,7 +202,7 @@ function Events() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

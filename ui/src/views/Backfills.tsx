@@ -5,6 +5,7 @@ import { ask, client, type Schemas } from '../api/client'
 import { backfills } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { StateIcon } from '../parts/State'
 import { Time } from '../parts/Time'
 import { useAction } from '../parts/useAction'
@@ -35,7 +36,7 @@ export function Backfills() {
           items.length === 0 ? (
             <Empty title="There are no backfills">A backfill runs a range of a DAG's schedule, or runs it again.</Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="Backfills">
               <table className="list">
                 <thead>
                   <tr>
@@ -55,7 +56,7 @@ export function Backfills() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

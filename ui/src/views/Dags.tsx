@@ -4,6 +4,7 @@ import { useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { dags } from '../api/queries'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { Search } from '../parts/Search'
 import { StateIcon } from '../parts/State'
 import { Ago, formatSeconds } from '../parts/Time'
@@ -52,7 +53,7 @@ export function Dags() {
               Deploy one with <code>towpath dag apply FILE</code>, or change the filters.
             </Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="DAGs">
               <table className="list">
                 <thead>
                   <tr>
@@ -72,7 +73,7 @@ export function Dags() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

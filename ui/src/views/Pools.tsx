@@ -4,6 +4,7 @@ import { ask, client, type Schemas } from '../api/client'
 import { pools } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { useAction } from '../parts/useAction'
 
 type Pool = Schemas['Pool']
@@ -27,7 +28,7 @@ export function Pools() {
           items.length === 0 ? (
             <Empty title="There are no pools">A pool limits how many tasks use something at once.</Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="Pools">
               <table className="list">
                 <thead>
                   <tr>
@@ -59,7 +60,7 @@ export function Pools() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

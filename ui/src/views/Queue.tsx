@@ -4,6 +4,7 @@ import { useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { live } from '../api/queries'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { State } from '../parts/State'
 import { Ago } from '../parts/Time'
 
@@ -22,7 +23,7 @@ export function Queue() {
           items.length === 0 ? (
             <Empty title="Nothing waits">Tasks that wait for a slot, a limit, a time or something outside appear here.</Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="What waits">
               <table className="list">
                 <thead>
                   <tr>
@@ -39,7 +40,7 @@ export function Queue() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

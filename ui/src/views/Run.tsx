@@ -181,7 +181,9 @@ function InstanceTable({ items }: { items: Schemas['TaskInstance'][] }) {
                   <Duration from={item.started_at} to={isEnded(item.state) ? (item.ended_at ?? item.started_at) : item.ended_at} />
                 </td>
                 <td>{item.worker ?? '–'}</td>
-                <td className="clamp">{item.failure?.message}</td>
+                <td>
+                  <div className="clamp">{item.failure?.message}</div>
+                </td>
               </tr>
             )
           })}

@@ -3,6 +3,7 @@ import { Link, useNavigate } from '@tanstack/react-router'
 import type { Schemas } from '../api/client'
 import { runs } from '../api/queries'
 import { Empty, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { Search } from '../parts/Search'
 import { State } from '../parts/State'
 import { Duration, Time } from '../parts/Time'
@@ -64,7 +65,7 @@ export function Choice({ name, value, options, change }: ChoiceProps) {
 
 export function RunTable({ runs }: { runs: Schemas['Run'][] }) {
   return (
-    <div className="scroll">
+    <Scroll label="Runs">
       <table className="list">
         <thead>
           <tr>
@@ -107,6 +108,6 @@ export function RunTable({ runs }: { runs: Schemas['Run'][] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   )
 }

@@ -6,6 +6,7 @@ import { instance, rendered } from '../api/queries'
 import { ChangeDialog, type Wanted } from '../parts/ChangeDialog'
 import { Facts } from '../parts/Facts'
 import { Empty, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { State, StateIcon } from '../parts/State'
 import { isEnded } from '../parts/states'
 import { Duration, Time } from '../parts/Time'
@@ -127,7 +128,7 @@ function Details({ found }: { found: Detail }) {
         {found.attempts.length === 0 ? (
           <Empty title="None yet">{found.why}</Empty>
         ) : (
-          <div className="scroll">
+          <Scroll label="Attempts">
             <table className="list">
               <thead>
                 <tr>
@@ -166,7 +167,7 @@ function Details({ found }: { found: Detail }) {
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </section>
       <section>

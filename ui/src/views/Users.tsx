@@ -4,6 +4,7 @@ import { ask, client, type Schemas } from '../api/client'
 import { session, tokens, users } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { Ago, Time } from '../parts/Time'
 import { useAction } from '../parts/useAction'
 
@@ -40,7 +41,7 @@ function UserList() {
       {remove.error && <Failed error={remove.error} />}
       <Loaded query={query}>
         {({ items }) => (
-          <div className="scroll">
+          <Scroll label="Users">
             <table className="list">
               <thead>
                 <tr>
@@ -77,7 +78,7 @@ function UserList() {
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Loaded>
       {edited && <UserForm user={edited === 'new' ? undefined : edited} close={() => setEdited(undefined)} />}
@@ -190,7 +191,7 @@ function TokenList() {
           items.length === 0 ? (
             <Empty title="There are no tokens">Programs use the API with a token.</Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="Tokens">
               <table className="list">
                 <thead>
                   <tr>
@@ -225,7 +226,7 @@ function TokenList() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

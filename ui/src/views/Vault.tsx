@@ -5,6 +5,7 @@ import { ask, client, type Schemas } from '../api/client'
 import { connections, variables } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
 import { Empty, Failed, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { Time } from '../parts/Time'
 import { useAction } from '../parts/useAction'
 
@@ -48,7 +49,7 @@ function List({ kind }: { kind: Kind }) {
               )}
             </Empty>
           ) : (
-            <div className="scroll">
+            <Scroll label="Entries">
               <table className="list">
                 <thead>
                   <tr>
@@ -82,7 +83,7 @@ function List({ kind }: { kind: Kind }) {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
           )
         }
       </Loaded>

@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { fleet, live } from '../api/queries'
 import { Empty, Loaded } from '../parts/Notice'
+import { Scroll } from '../parts/Scroll'
 import { Ago, Duration } from '../parts/Time'
 
 export function Workers() {
@@ -21,7 +22,7 @@ export function Workers() {
                 Start one with <code>towpath worker</code>.
               </Empty>
             ) : (
-              <div className="scroll">
+              <Scroll label="Workers">
                 <table className="list">
                   <thead>
                     <tr>
@@ -64,7 +65,7 @@ export function Workers() {
                     ))}
                   </tbody>
                 </table>
-              </div>
+              </Scroll>
             )}
           </>
         )}

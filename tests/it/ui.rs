@@ -1,0 +1,46 @@
+//! The web UI in a real browser, on the real binary with real runs. What the browser does is in `ui/e2e`; the
+//! screenshots are in `target/screenshots`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use towpath_tests::served::Served;
+
+const ADMIN_PASSWORD: &str = "a password of the admin";
+const VIEWER_PASSWORD: &str = "a password of the viewer";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned()
+}
+
+async fn browse(tests: &str) -> anyhow::Result<()> {
+    let (own, flights) = (root().join("ui/e2e/dags"), root().join("examples/flights"));
+    let served = Served::start(&[&own, &flights], &[]).await?;
+    served.make_user("admin", &["admin"], ADMIN_PASSWORD)?;
+    served.make_user("viewer", &["viewer"], VIEWER_PASSWORD)?;
+    let output = Command::new("node")
+        .args(["--test", "--test-reporter=spec", tests])
+        .current_dir(root().join("ui"))
+        .env("TOWPATH_URL", &served.url)
+        .env("TOWPATH_DAGS", served.cluster.dir().join("dags"))
+        .env("TOWPATH_SCREENSHOTS", root().join("target/screenshots"))
+        .env("TOWPATH_ADMIN_PASSWORD", ADMIN_PASSWORD)
+        .env("TOWPATH_VIEWER_PASSWORD", VIEWER_PASSWORD)
+        .output()
+        .context("node cannot be started; the tests of the UI need Node 20 and make ui")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{tests} has failed\n{said}\n{complained}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_do_their_work_in_it() -> anyhow::Result<()> {
+    browse("e2e/flows.test.mjs").await
+}
+
+#[tokio::test]
+async fn every_view_is_drawn_accessible_and_fits() -> anyhow::Result<()> {
+    browse("e2e/views.test.mjs").await
+}
