@@ -3,25 +3,35 @@
 DEMO_FROM ?= 2013-01-01
 DEMO_TO ?= 2013-01-07
 DEMO_DIR ?= target/demo
+# Where the demo serves the UI; empty: it does not.
+DEMO_SERVE ?= 127.0.0.1:8080
 TOWPATH := target/release/towpath
 
 .PHONY: help
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+.PHONY: ui
+ui: ## Build the web UI into ui/dist, from where the binary embeds it; needs Node 20 and npm.
+	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent types && npm run --silent build
+
+# Without npm the binary has a page that says how to get the UI.
 .PHONY: build
-build: ## Build the release binary.
+build: ## Build the release binary, with the web UI where npm is there.
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory ui; else echo "npm is not there: the UI is left out"; fi
 	cargo build --release --locked -p towpath-cli
 
 .PHONY: demo
-demo: build ## Run a week of the flights pipeline, with nothing but cargo and make.
+demo: build ## Run a week of the flights pipeline, with nothing but cargo and make, then serve the UI.
 	@mkdir -p "$(DEMO_DIR)"
 	@dir="$$(cd "$(DEMO_DIR)" && pwd)"; \
 	TOWPATH_VAR_WAREHOUSE_URL="sqlite:///$$dir/warehouse.db" TOWPATH_VAR_DASHBOARD="$$dir/dashboard.html" \
 	$(TOWPATH) dag run examples/flights/flights.yaml --from $(DEMO_FROM) --until $(DEMO_TO) \
 	    --home "$$dir" --keep && \
 	echo && echo "warehouse  $$dir/warehouse.db" && echo "dashboard  $$dir/dashboard.html" && \
-	echo "logs       $$dir/logs"
+	echo "logs       $$dir/logs" && echo && \
+	if [ -z "$(DEMO_SERVE)" ]; then exit; fi; \
+	$(TOWPATH) standalone --dags examples/flights --home "$$dir" --listen "$(DEMO_SERVE)" --no-auth
 
 .PHONY: bench
 bench: ## Measure; prints a table and writes target/bench.json. PARTS="core schedules" for some.
@@ -36,7 +46,8 @@ up: ## Start the real stack with docker compose, and wait until it is healthy.
 	$(COMPOSE) build
 	$(COMPOSE) up --detach
 	@$(COMPOSE) ps -q | docker/wait-healthy.sh 60
-	@echo "The stack is up. To use it from here: set -a; . docker/local.env; set +a"
+	@echo "The stack is up: http://127.0.0.1:28080, user admin, password towpath-admin."
+	@echo "To use it from here: set -a; . docker/local.env; set +a"
 
 .PHONY: down
 down: ## Stop the stack; its data stays.
@@ -45,6 +56,9 @@ down: ## Stop the stack; its data stays.
 .PHONY: test
 test: ## Check format and lints, and run all tests; installs and starts what they need.
 	tests/install.sh
+	$(MAKE) --no-print-directory ui
+	git diff --exit-code -- ui/src/api/schema.ts
+	cd ui && npm test --silent
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	cargo build --workspace --locked
@@ -53,3 +67,4 @@ test: ## Check format and lints, and run all tests; installs and starts what the
 .PHONY: docs
 docs: ## Write the documents that are made from the code.
 	UPDATE_DOCUMENTS=1 cargo nextest run -p towpath-tests documents
+	cd ui && npm run --silent types

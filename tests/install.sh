@@ -18,11 +18,16 @@ need python3 python3
 need pip python3-pip
 /usr/bin/python3 -c "import aiosmtpd" 2>/dev/null || packages+=(python3-aiosmtpd)
 need mariadbd mariadb-server
+need chromium chromium
 if [ ${#packages[@]} -gt 0 ]; then
     echo "install.sh: installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null || ! command -v npm >/dev/null; then
+    echo "install.sh: the web UI and its tests need Node 20 or newer, with npm" >&2
+    exit 1
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
     echo "install.sh: installing cargo-nextest"

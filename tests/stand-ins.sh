@@ -122,14 +122,34 @@ ENV CARGO_HOME=/cargo CARGO_NET_OFFLINE=true
 DOCKER
 }
 
-# A stand-in for rust holds the crates of one lock file; for another it is built anew. An image without
+node() {
+    mkdir -p "$work/context/lib"
+    cp "$(readlink -f "$(command -v node)")" "$work/context/node"
+    cp -r "$(dirname "$(readlink -f "$(command -v npm)")")/.." "$work/context/lib/npm"
+    # What the lock file names, so that the build needs no network.
+    mkdir "$work/ui"
+    cp ../ui/package.json ../ui/package-lock.json "$work/ui"
+    (cd "$work/ui" && npm ci --silent --no-audit --no-fund --cache "$work/context/cache" >/dev/null)
+    build node:24-bookworm-slim <<DOCKER
+FROM $base
+LABEL towpath.lock=$ui_lock
+COPY node /usr/bin/node
+COPY lib/npm /usr/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/bin/npm
+COPY cache /npm
+ENV npm_config_cache=/npm npm_config_offline=true
+DOCKER
+}
+
+# A stand-in for rust or node holds the packages of one lock file; for another it is built anew. An image without
 # the label is no stand-in and is left alone.
 lock=$(sha256sum ../Cargo.lock | cut -d' ' -f1)
-have_rust() {
-    have rust:1.95-bookworm || return 1
+ui_lock=$(sha256sum ../ui/package-lock.json | cut -d' ' -f1)
+have_for() { # IMAGE LOCK
+    have "$1" || return 1
     local label
-    label=$(docker image inspect --format '{{ index .Config.Labels "towpath.lock" }}' rust:1.95-bookworm)
-    [ -z "$label" ] || [ "$label" = "$lock" ]
+    label=$(docker image inspect --format '{{ index .Config.Labels "towpath.lock" }}' "$1")
+    [ -z "$label" ] || [ "$label" = "$2" ]
 }
 
 debian
@@ -141,4 +161,5 @@ DOCKER
 have rabbitmq:4 || rabbitmq
 have debian:bookworm-slim || docker tag "$base" debian:bookworm-slim
 have python:3.13-slim || python
-have_rust || rust
+have_for rust:1.95-bookworm "$lock" || rust
+have_for node:24-bookworm-slim "$ui_lock" || node

@@ -1,16 +1,41 @@
-//! Whether it lives, and whether all that it needs does.
+//! Whether a process lives, whether all that it needs does, and what it counts. Every role has these.
 
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use towpath_operations::{Actor, Operations};
+use towpath_operations::{Actor, Operations, Services};
 
 use crate::Api;
+use crate::measure::Metrics;
 
-pub fn routes() -> Router<Api> {
-    Router::new().route("/health/live", get(live)).route("/health/ready", get(ready))
+/// What is looked at.
+#[derive(Clone)]
+pub struct Watched {
+    pub services: Services,
+    pub metrics: Metrics,
+}
+
+impl FromRef<Api> for Watched {
+    fn from_ref(api: &Api) -> Self {
+        Self { services: api.services.clone(), metrics: api.config.metrics.clone() }
+    }
+}
+
+pub fn routes<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Watched: FromRef<S>,
+{
+    Router::new()
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+async fn metrics(State(watched): State<Watched>) -> ([(&'static str, &'static str); 1], String) {
+    ([("content-type", "text/plain; version=0.0.4")], watched.metrics.text())
 }
 
 async fn live() -> &'static str {
@@ -40,10 +65,10 @@ impl Part {
 
 /// Without the bus it still serves; without the database it does not. Whether a scheduler leads is said, and is not
 /// this role's readiness.
-async fn ready(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
-    let operations = Operations::new(api.services.clone(), Actor::local("health"));
+async fn ready(State(watched): State<Watched>) -> (StatusCode, Json<Readiness>) {
+    let operations = Operations::new(watched.services.clone(), Actor::local("health"));
     let fleet = operations.fleet().await;
-    let bus = api.services.bus.feed_end().await;
+    let bus = watched.services.bus.feed_end().await;
     let leads = match &fleet {
         Ok(fleet) => fleet.leader.clone().ok_or("no scheduler leads".to_owned()),
         Err(_) => Err("the database is away".to_owned()),

@@ -12,6 +12,7 @@ mod guard;
 mod health;
 mod hub;
 mod limiter;
+mod measure;
 mod problem;
 mod route;
 mod server;
@@ -27,12 +28,15 @@ use towpath_operations::Services;
 
 pub use access::Access;
 pub use document::document;
+pub use health::Watched;
+pub use measure::Metrics;
 
 /// How the API is served.
 pub struct ApiConfig {
     pub access: Access,
     /// Whether browsers reach it by https; cookies are sent only so then.
     pub https: bool,
+    pub metrics: Metrics,
 }
 
 /// What handlers share.
@@ -54,6 +58,12 @@ pub async fn listen(address: &str) -> std::io::Result<Listening> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     Ok(Listening { listener, address })
+}
+
+/// Serves health and metrics alone, for the other roles.
+pub async fn serve_health(listening: Listening, watched: Watched, shutdown: watch::Receiver<bool>) {
+    let router = health::routes::<Watched>().with_state(watched);
+    server::serve(listening.listener, router, shutdown).await;
 }
 
 /// Serves until told to stop.

@@ -159,6 +159,10 @@ pub struct SchedulerOptions {
     /// How long a published attempt may stay unclaimed before it is looked for.
     #[arg(long, env = "TOWPATH_REDISPATCH_AFTER", default_value = "10s", value_parser = seconds)]
     pub redispatch_after: Duration,
+
+    /// Where /health/live, /health/ready and /metrics are served [default: nowhere].
+    #[arg(long, env = "TOWPATH_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -200,6 +204,10 @@ pub struct WorkerOptions {
     /// When told to stop, how long it waits for what it runs.
     #[arg(long, env = "TOWPATH_WORKER_DRAIN", default_value = "30s", value_parser = seconds)]
     pub drain: Duration,
+
+    /// Where /health/live, /health/ready and /metrics are served [default: nowhere].
+    #[arg(long, env = "TOWPATH_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -563,6 +571,10 @@ pub struct HealthOptions {
     /// The worker's name [default: the host's name].
     #[arg(long, env = "TOWPATH_WORKER_NAME")]
     pub name: Option<WorkerName>,
+
+    /// Where the API listens.
+    #[arg(long, env = "TOWPATH_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -571,4 +583,6 @@ pub enum HealthRole {
     Scheduler,
     /// This worker has given a sign of life.
     Worker,
+    /// The API of this machine is ready.
+    Api,
 }

@@ -14,6 +14,7 @@ use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
 use crate::feed::Teller;
 use crate::leader::Term;
+use crate::measure;
 use crate::notify::Notifier;
 use crate::sweep::{LaneDepths, Outside, Watch, sweep};
 use crate::takeover::{load, load_dag};
@@ -320,9 +321,12 @@ impl<'a> Cycle<'a> {
 
     async fn write(&mut self, commit: &Commit) -> Result<(), Stop> {
         loop {
-            let now = self.services.clock.now();
+            let (now, begun) = (self.services.clock.now(), Instant::now());
             match self.services.store.commit(self.term.lease(), commit, now).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    measure::committed(commit, begun.elapsed());
+                    return Ok(());
+                }
                 Err(error) => self.outlast(error).await?,
             }
         }

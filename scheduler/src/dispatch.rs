@@ -7,6 +7,8 @@ use tokio::sync::mpsc;
 use towpath_common::message::Dispatch;
 use towpath_common::port::Queue;
 
+use crate::measure;
+
 /// Batches that may wait for the broker. What finds no room is dropped; being queued and unclaimed,
 /// it is published again by the sweep.
 const BACKLOG: usize = 64;
@@ -48,5 +50,6 @@ async fn publish_all(queue: Arc<dyn Queue>, mut batches: mpsc::Receiver<Vec<Disp
             tokio::time::sleep(backoff).await;
             backoff = (2 * backoff).min(BACKOFF_MAX);
         }
+        measure::dispatched(batch.len());
     }
 }

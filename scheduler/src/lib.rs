@@ -16,8 +16,9 @@ mod cycle;
 mod dispatch;
 pub mod draft;
 mod feed;
-mod http;
+pub mod http;
 mod leader;
+mod measure;
 mod notify;
 mod obey;
 mod sweep;
@@ -90,12 +91,15 @@ pub async fn run(
     config: SchedulerConfig,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), Fatal> {
+    measure::describe();
     loop {
         let Some(term) = leader::stand_for(&services, &config, &mut shutdown).await? else {
             return Ok(());
         };
         tracing::info!(scheduler = %config.name, term = term.number(), "leading");
+        measure::leads(true);
         let end = cycle::lead(&services, &config, &term, &mut shutdown).await;
+        measure::leads(false);
         term.resign(&services).await;
         match end {
             cycle::End::Shutdown => return Ok(()),

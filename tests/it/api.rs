@@ -95,7 +95,7 @@ enum Needs {
     Any,
 }
 
-fn endpoints(run: &str) -> Vec<(Method, String, Option<Value>, Needs)> {
+fn endpoints(run: &str, version: &str) -> Vec<(Method, String, Option<Value>, Needs)> {
     use Needs::{Any, Everywhere, InTeam};
     let (get, post, put, patch, delete) =
         (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
@@ -153,7 +153,8 @@ fn endpoints(run: &str) -> Vec<(Method, String, Option<Value>, Needs)> {
         (post.clone(), format!("/runs/{run}/cancel"), None, InTeam(1)),
         (delete.clone(), "/session".into(), None, Any),
     ];
-    for path in ["", "/versions", "/graph", "/grid", "/next-runs", "/events"] {
+    let version = format!("/versions/{version}");
+    for path in ["", "/versions", &version, "/graph", "/grid", "/next-runs", "/events"] {
         all.push((get.clone(), format!("/dags/eastern{path}"), None, InTeam(0)));
     }
     for path in [
@@ -177,7 +178,9 @@ fn endpoints(run: &str) -> Vec<(Method, String, Option<Value>, Needs)> {
 async fn roles_hold_in_their_teams_and_nowhere_else() -> anyhow::Result<()> {
     let place = Place::make().await?;
     let run = place.runs["eastern"].clone();
-    let all = endpoints(&run);
+    let found = place.ask("all-admin", Method::GET, "/dags/eastern", None).await?;
+    let version = found.body["version"].as_str().context("a version")?.to_owned();
+    let all = endpoints(&run, &version);
     every_endpoint_is_among(&place, &all).await?;
     for (method, path, body, needs) in &all {
         for (rank, role) in ROLES.iter().enumerate() {
@@ -560,5 +563,27 @@ async fn an_open_address_is_for_this_machine_alone() -> anyhow::Result<()> {
         refused.status.code() == Some(2) && words.contains("loopback address alone"),
         "{words}"
     );
+    Ok(())
+}
+
+/// Every name on the dashboard is one that a role counts.
+#[tokio::test]
+async fn the_roles_say_how_they_are_and_what_they_count() -> anyhow::Result<()> {
+    let place = Place::make().await?;
+    let get = |path: &'static str| answer(place.served.request(Method::GET, path));
+    ensure!(get("/health/live").await?.status == 200);
+    let ready = get("/health/ready").await?;
+    ensure!(ready.status == 200 && ready.body["database"]["ready"] == true, "{ready:?}");
+    let counted = get("/metrics").await?.text;
+    let ended = "towpath_scheduler_task_instances_ended_total{state=\"success\"} 6";
+    ensure!(counted.contains(ended), "{counted}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
+    let dashboard = std::fs::read_to_string(root.join("docker/grafana/towpath.json"))?;
+    let named = dashboard.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let named: Vec<&str> = named.filter(|word| word.starts_with("towpath_")).collect();
+    ensure!(named.len() > 8, "{named:?}");
+    for name in named {
+        ensure!(counted.contains(name), "nobody counts {name}");
+    }
     Ok(())
 }

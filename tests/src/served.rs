@@ -61,6 +61,7 @@ impl Served {
                 .map(|url| url.trim_end_matches('/').to_owned()))
         })
         .await?;
+        towpath_scheduler::http::install_tls();
         Ok(Self { cluster, process, url, client: reqwest::Client::new() })
     }
 

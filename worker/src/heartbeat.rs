@@ -9,6 +9,7 @@ use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{BusEvent, StoreError, Subscription, WorkerBeat};
 
 use crate::desk::{Desk, StopReason};
+use crate::measure;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -22,6 +23,7 @@ async fn beat_once(desk: &Desk) -> Result<(), StoreError> {
         lease: config.lease,
         running: desk.running(),
     };
+    measure::running(beat.running.len());
     let gone = desk.services.store.beat(&beat).await?;
     desk.stop(&gone, StopReason::Gone);
     Ok(())

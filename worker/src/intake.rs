@@ -12,6 +12,7 @@ use towpath_common::time::Timestamp;
 
 use crate::attempt::Beginning;
 use crate::desk::Desk;
+use crate::measure;
 
 /// How long a worker without a free slot keeps the messages that the broker has already sent it.
 /// Tasks of milliseconds free a slot sooner; after it, they go back to workers that idle.
@@ -162,6 +163,7 @@ impl Intake<'_> {
             self.desk.start(attempt.clone(), Beginning::Launch { claimed_at });
         }
         self.desk.set_claiming(&[]);
+        measure::claimed(claimed.len());
         self.acknowledge(deliveries).await;
         if !claimed.is_empty() {
             let worker = self.desk.config.name.clone();

@@ -18,6 +18,7 @@ pub mod executor;
 mod heartbeat;
 mod intake;
 mod log;
+mod measure;
 mod output;
 mod reporter;
 mod spool;
@@ -88,6 +89,7 @@ pub struct Services {
 /// runs when the drain is over is left to its successor, if its executor can be taken up again, and
 /// is stopped otherwise.
 pub async fn run(services: Services, config: WorkerConfig, shutdown: watch::Receiver<bool>) {
+    measure::describe(config.concurrency);
     let worker = desk::Desk::open(services, config);
     // The first sign of life comes before anything is claimed or adopted under it.
     heartbeat::first(&worker, &shutdown).await;

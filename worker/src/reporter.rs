@@ -10,8 +10,8 @@ use towpath_common::message::{Announcement, Topic};
 use towpath_common::outcome::Report;
 use towpath_common::port::StoreError;
 
-use crate::Services;
 use crate::spool::Spool;
+use crate::{Services, measure};
 
 const BATCH_MAX: usize = 1000;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -34,6 +34,7 @@ impl Reporter {
 
     /// Returns when the store has the report, or has refused it as stale.
     pub async fn report(&self, report: Report) {
+        measure::ended(&report);
         let (done, delivered) = oneshot::channel();
         if self.sender.send((report, done)).is_ok() {
             // An error means that the process is ending; the spool has the report.

@@ -20,6 +20,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::extract::{Asked, opt_parse};
 use crate::hub::{Heard, Seen};
+use crate::measure::Watcher;
 use crate::problem::{Problem, Problems};
 
 pub fn routes() -> OpenApiRouter<Api> {
@@ -49,15 +50,16 @@ async fn watch(
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let after: Option<Place> = opt_parse("Last-Event-ID", last.map(str::to_owned).as_ref())?;
     let (missed, receiver) = api.hub.listen(after.as_ref());
+    let watcher = Watcher::begin();
     let view = Arc::new(View {
         roles: caller.operations.actor.roles.clone(),
         dag_id: asked.dag_id,
         run_key: asked.run_key,
     });
-    let coming = stream::unfold(receiver, |mut receiver| async move {
+    let coming = stream::unfold((receiver, watcher), |(mut receiver, watcher)| async move {
         match receiver.recv().await {
-            Ok(heard) => Some((heard, receiver)),
-            Err(RecvError::Lagged(_)) => Some((Heard::Reset(None), receiver)),
+            Ok(heard) => Some((heard, (receiver, watcher))),
+            Err(RecvError::Lagged(_)) => Some((Heard::Reset(None), (receiver, watcher))),
             Err(RecvError::Closed) => None,
         }
     });

@@ -23,7 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::document::frame;
 use crate::problem::Problem;
-use crate::{Api, guard, health, tag, ui};
+use crate::{Api, guard, health, measure, tag, ui};
 
 /// Bodies are DAG files at most.
 const BODY_MAX: usize = 4 * 1024 * 1024;
@@ -63,9 +63,10 @@ pub fn router(api: Api) -> Router {
         .route(&format!("{PREFIX}/{{*rest}}"), axum::routing::any(unknown))
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(tag::tag))
+        .layer(from_fn(measure::measure))
         .layer(DefaultBodyLimit::max(BODY_MAX));
     api_side
-        .merge(health::routes())
+        .merge(health::routes::<Api>())
         .fallback(ui::serve)
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(api.clone(), guard::guard))

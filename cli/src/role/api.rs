@@ -1,7 +1,8 @@
 //! `towpath api`.
 
 use anyhow::{Context, bail};
-use towpath_api::{Access, ApiConfig, Listening};
+use tokio::sync::watch;
+use towpath_api::{Access, ApiConfig, Listening, Metrics, Watched};
 use towpath_common::user::{EVERY_TEAM, Role};
 use towpath_operations::answer::UserRequest;
 use towpath_operations::{Actor, Operations, Services};
@@ -31,7 +32,8 @@ pub async fn run(connection: &Connection, options: ApiOptions) -> anyhow::Result
     }
     let listening = listen(&options.serving).await?;
     tracing::info!(address = %listening.address, "serving");
-    let config = ApiConfig { access: access(&options.serving), https: options.https };
+    let metrics = Metrics::install()?;
+    let config = ApiConfig { access: access(&options.serving), https: options.https, metrics };
     towpath_api::serve(listening, services, config, shutdown).await;
     Ok(Outcome::Done)
 }
@@ -54,6 +56,22 @@ pub fn access(options: &ServingOptions) -> Access {
         true => Access::Open(Actor::local("somebody")),
         false => Access::Users,
     }
+}
+
+/// Health and metrics of another role, beside it, where it is asked for.
+pub async fn serve_health(
+    address: Option<&str>,
+    services: Services,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let Some(address) = address else { return Ok(()) };
+    let listening = towpath_api::listen(address).await;
+    let listening = listening.with_context(|| {
+        format!("{address} (--metrics-listen, TOWPATH_METRICS_LISTEN) cannot be listened on")
+    })?;
+    let watched = Watched { services, metrics: Metrics::install()? };
+    tokio::spawn(towpath_api::serve_health(listening, watched, shutdown));
+    Ok(())
 }
 
 /// Where there are no users, one who may do everything.

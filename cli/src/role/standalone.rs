@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use towpath_api::ApiConfig;
+use towpath_api::{ApiConfig, Metrics};
 use towpath_common::user::{CredentialKind, Role};
 use towpath_operations::answer::TokenRequest;
 use towpath_operations::{Actor, Operations, Services};
@@ -32,6 +32,8 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
     let dags = files::read_all(&paths)?;
     let listening = listen(&options.serving).await?;
     let address = listening.address;
+    // Before anything is counted.
+    let metrics = Metrics::install()?;
     let mut engine = Engine::start(EngineConfig {
         home: connection.home.clone(),
         log_dir: connection.log_dir(),
@@ -50,7 +52,7 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         dags.len()
     );
     println!("{}", invitation(&engine.services, &options.serving, address).await?);
-    let config = ApiConfig { access: access(&options.serving), https: false };
+    let config = ApiConfig { access: access(&options.serving), https: false, metrics };
     let serving = towpath_api::serve(listening, engine.services.clone(), config, shutdown.clone());
     let serving = tokio::spawn(serving);
     let failed = tokio::select! {

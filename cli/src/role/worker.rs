@@ -10,7 +10,9 @@ use towpath_common::time::SystemClock;
 use towpath_worker::executor::{DockerConfig, DockerExecutor, NoopExecutor, ProcessExecutor};
 use towpath_worker::{Executor, Services, WorkerConfig, run as work};
 
+use super::api::serve_health;
 use crate::args::{Connection, ExecutorKind, WorkerOptions};
+use crate::operations::services;
 use crate::outcome::Outcome;
 use crate::settings::{WAIT_ROLE, host_name};
 use crate::signals::shutdown;
@@ -20,12 +22,16 @@ pub async fn run(connection: &Connection, options: WorkerOptions) -> anyhow::Res
     let store = connection.store(WAIT_ROLE).await?;
     let name = worker_name(options.name.as_ref())?;
     let state_dir = connection.home.join("worker").join(name.as_str());
+    let rendering = connection.rendering(&store)?;
+    let bus = connection.bus(WAIT_ROLE).await?;
+    let watched = services(store.clone(), bus.clone(), rendering.clone(), connection.log_dir());
+    serve_health(options.metrics_listen.as_deref(), watched, shutdown.clone()).await?;
     let services = Services {
         executor: executor(&options, store.as_ref(), &state_dir).await?,
-        rendering: connection.rendering(&store)?,
+        rendering,
         store,
         queue: connection.queue(WAIT_ROLE).await?,
-        bus: connection.bus(WAIT_ROLE).await?,
+        bus,
         clock: Arc::new(SystemClock),
     };
     let config = WorkerConfig {
