@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks, on Debian and its kin.
 set -euo pipefail
+cd "$(dirname "$0")"
 
 packages=()
 need() { # COMMAND PACKAGE
@@ -24,6 +25,11 @@ if [ ${#packages[@]} -gt 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+# Beside the build, for it is no part of the machine.
+if [ ! -x ../target/schemathesis/bin/schemathesis ]; then
+    echo "install.sh: installing schemathesis"
+    python3 -m pip install --quiet --root-user-action=ignore --target ../target/schemathesis schemathesis==4.32.5
 fi
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null || ! command -v npm >/dev/null; then
     echo "install.sh: the web UI and its tests need Node 20 or newer, with npm" >&2

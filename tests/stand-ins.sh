@@ -122,7 +122,7 @@ ENV CARGO_HOME=/cargo CARGO_NET_OFFLINE=true
 DOCKER
 }
 
-node() {
+node_image() {
     mkdir -p "$work/context/lib"
     cp "$(readlink -f "$(command -v node)")" "$work/context/node"
     cp -r "$(dirname "$(readlink -f "$(command -v npm)")")/.." "$work/context/lib/npm"
@@ -162,4 +162,4 @@ have rabbitmq:4 || rabbitmq
 have debian:bookworm-slim || docker tag "$base" debian:bookworm-slim
 have python:3.13-slim || python
 have_for rust:1.95-bookworm "$lock" || rust
-have_for node:24-bookworm-slim "$ui_lock" || node
+have_for node:24-bookworm-slim "$ui_lock" || node_image

@@ -143,6 +143,11 @@ impl Operations {
         }
         user.roles = roles.map_or(user.roles, Roles);
         user.disabled = disabled.unwrap_or(user.disabled);
+        if name == self.actor.name && (user.disabled || !user.roles.may(Role::Admin, None)) {
+            return Err(Refusal::Conflict(
+                "nobody takes the role admin from themselves".to_owned(),
+            ));
+        }
         let facts = |user: &Stored| json!({ "roles": user.roles, "disabled": user.disabled });
         let mut after = facts(&user);
         after["new_password"] = json!(new_password);

@@ -1,9 +1,11 @@
 //! Workers, pools, assets, notifications, and the audit log.
 
 use axum::Json;
+use axum::body::Body as Streamed;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use towpath_common::port::AuditFilter;
 use towpath_common::time::Timestamp;
@@ -190,5 +192,5 @@ async fn export_audit(caller: Caller, Asked(asked): Asked<ListAudit>) -> Result<
         }
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    Ok((kind, axum::body::Body::from_stream(pages)).into_response())
+    Ok((kind, Streamed::from_stream(pages.fuse())).into_response())
 }

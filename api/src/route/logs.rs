@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use towpath_common::id::RunKey;
 use towpath_operations::answer::{LogLines, LogMatches};
@@ -133,7 +133,7 @@ async fn log_download(
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, disposition),
     ];
-    Ok((headers, Body::from_stream(chunks)).into_response())
+    Ok((headers, Body::from_stream(chunks.fuse())).into_response())
 }
 
 /// The log as it grows, as server-sent events, across attempts: `attempt` with its number, `lines` with a JSON list
