@@ -1,13 +1,22 @@
-//! Headers that every answer has, and hosts that an open address answers to.
+//! Headers that every answer has, hosts that an open address answers to, and bodies that are too large or too slow.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower_http::timeout::TimeoutBody;
 
 use crate::access::Access;
 use crate::problem::Problem;
 use crate::{Api, ui};
+
+/// Bodies are DAG files at most.
+pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// How long a body may make one wait for its next part.
+const BODY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Nothing comes from elsewhere, and nobody frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -21,6 +30,11 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resp
         let words = "an address without users answers to localhost and 127.0.0.1 alone";
         return Problem::new(StatusCode::FORBIDDEN, words).into_response();
     }
+    if announced(&request).is_some_and(|bytes| bytes > BODY_MAX) {
+        let words = format!("the body is longer than the length limit of {BODY_MAX} bytes");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, words).into_response();
+    }
+    let request = request.map(|body| Body::new(TimeoutBody::new(BODY_PAUSE, body)));
     let is_asset = request.uri().path().starts_with(ui::ASSETS);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -37,6 +51,10 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resp
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
     response
+}
+
+fn announced(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn names_loopback(request: &Request) -> bool {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// How long a client may take over the headers of a request.
-const HEADERS: Duration = Duration::from_secs(10);
+const HEADERS: Duration = Duration::from_secs(5);
 /// How long answers that are under way may take when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 /// After an accept that failed, for want of file descriptors perhaps.

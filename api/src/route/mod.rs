@@ -25,8 +25,6 @@ use crate::document::frame;
 use crate::problem::Problem;
 use crate::{Api, guard, health, measure, tag, ui};
 
-/// Bodies are DAG files at most.
-const BODY_MAX: usize = 4 * 1024 * 1024;
 pub const PREFIX: &str = "/api/v1";
 
 /// All that the document describes.
@@ -64,7 +62,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(tag::tag))
         .layer(from_fn(measure::measure))
-        .layer(DefaultBodyLimit::max(BODY_MAX));
+        .layer(DefaultBodyLimit::max(guard::BODY_MAX));
     api_side
         .merge(health::routes::<Api>())
         .fallback(ui::serve)

@@ -1,0 +1,94 @@
+//! Sessions, tokens, and what is audited.
+
+use super::*;
+
+#[tokio::test]
+async fn sessions_need_their_csrf_token_and_end() -> anyhow::Result<()> {
+    let place = Place::make().await?;
+    let login = |password: &str| {
+        let request = place.served.request(Method::POST, "/api/v1/session");
+        answer(request.json(&json!({"user": "all-operator", "password": password})))
+    };
+    let session = login(PASSWORD).await?;
+    ensure!(session.status == 200, "{session:?}");
+    let cookie = session.headers["set-cookie"].to_str()?.to_owned();
+    ensure!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    let cookie = cookie.split(';').next().context("a cookie")?.to_owned();
+    let ask = |method: Method, path: &str, csrf: Option<&str>| {
+        let request =
+            place.served.request(method, &format!("/api/v1{path}")).header("Cookie", &cookie);
+        let request = match csrf {
+            Some(token) => request.header("X-CSRF-Token", token),
+            None => request,
+        };
+        answer(request.json(&json!({})))
+    };
+    let csrf = session.body["csrf_token"].as_str().context("a token")?;
+    let trigger = "/dags/eastern/runs";
+    let without = ask(Method::POST, trigger, None).await?;
+    ensure!(without.status == 403 && without.detail().contains("X-CSRF-Token"), "{without:?}");
+    ensure!(ask(Method::POST, trigger, Some("guessed")).await?.status == 403);
+    ensure!(ask(Method::POST, trigger, Some(csrf)).await?.status == 202);
+    ensure!(ask(Method::DELETE, "/session", Some(csrf)).await?.status == 204);
+    ensure!(ask(Method::GET, "/dags", None).await?.status == 401);
+    // Guessing is slow.
+    for _ in 0..5 {
+        ensure!(login("a guess").await?.status == 401);
+    }
+    let limited = login(PASSWORD).await?;
+    ensure!(limited.status == 429 && limited.headers.contains_key("retry-after"), "{limited:?}");
+    // A disabled user's token opens nothing.
+    let body = json!({"disabled": true});
+    ensure!(
+        place.ask("all-admin", Method::PUT, "/users/all-operator", Some(body)).await?.status == 200
+    );
+    ensure!(place.ask("all-operator", Method::GET, "/dags", None).await?.status == 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_are_audited_with_who_and_what() -> anyhow::Result<()> {
+    let place = Place::make().await?;
+    place
+        .ask("east-operator", Method::PATCH, "/dags/eastern", Some(json!({"paused": true})))
+        .await?;
+    let secret = "the-secret-value";
+    let body = json!({"value": secret, "secret": true});
+    place.ask("all-author", Method::PUT, "/variables/password", Some(body)).await?;
+    let found = place.ask("all-admin", Method::GET, "/audit?subject=dag/eastern", None).await?;
+    let entry = &found.body["items"][0];
+    let facts =
+        json!([entry["who"], entry["action"], entry["team"], entry["before"], entry["after"]]);
+    let expected =
+        json!(["east-operator", "dag.pause", "east", {"paused": false}, {"paused": true}]);
+    ensure!(facts == expected, "{facts}");
+    let export = place.ask("all-admin", Method::GET, "/audit/export", None).await?;
+    ensure!(
+        export.text.contains("variable.set") && !export.text.contains(secret),
+        "{}",
+        export.text
+    );
+    let own = place.ask("east-viewer", Method::GET, "/dags/eastern/events", None).await?;
+    ensure!(own.body["items"][0]["action"] == "dag.pause", "{own:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_open_address_is_for_this_machine_alone() -> anyhow::Result<()> {
+    let served = Served::start(&[&dags()], &["--no-auth"]).await?;
+    let found = served.ask(None, Method::GET, "/dags", None).await?;
+    ensure!(found.status == 200, "{found:?}");
+    let elsewhere = served.request(Method::GET, "/api/v1/dags").header("Host", "evil.example");
+    ensure!(answer(elsewhere).await?.status == 403);
+    let forged = served.request(Method::POST, "/api/v1/dags/eastern/runs").json(&json!({}));
+    ensure!(answer(forged).await?.status == 403);
+    let mut command =
+        served.cluster.towpath(&["standalone", "--no-auth", "--listen", "0.0.0.0:0"])?;
+    let refused = command.output()?;
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(
+        refused.status.code() == Some(2) && words.contains("loopback address alone"),
+        "{words}"
+    );
+    Ok(())
+}
