@@ -8,9 +8,11 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use towpath_common::id::{RunKey, TaskId, UNMAPPED};
 use towpath_operations::{InstanceName, PAGE, PAGE_MAX};
 
+use crate::guard::NUL;
 use crate::problem::Problem;
 
 /// A JSON body.
@@ -20,15 +22,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let taken = Json::<T>::from_request(request, state).await;
-        taken.map(|Json(body)| Self(body)).map_err(|rejection| {
+        let taken = Json::<Value>::from_request(request, state).await;
+        let Json(value) = taken.map_err(|rejection| {
             let status = match &rejection {
                 JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => other.status(),
                 _ => StatusCode::BAD_REQUEST,
             };
             Problem::new(status, rejection.body_text())
-        })
+        })?;
+        if has_nul(&value) {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, NUL));
+        }
+        serde_json::from_value(value)
+            .map(Self)
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(entries) => {
+            entries.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
+        }
+        _ => false,
     }
 }
 

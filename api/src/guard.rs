@@ -15,6 +15,8 @@ use crate::{Api, ui};
 
 /// Bodies are DAG files at most.
 pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// No database keeps it in a text.
+pub const NUL: &str = "there is a NUL character in it, which no text may hold";
 /// How long a body may make one wait for its next part.
 const BODY_PAUSE: Duration = Duration::from_secs(5);
 
@@ -33,6 +35,9 @@ pub async fn guard(State(api): State<Api>, request: Request, next: Next) -> Resp
     if announced(&request).is_some_and(|bytes| bytes > BODY_MAX) {
         let words = format!("the body is longer than the length limit of {BODY_MAX} bytes");
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, words).into_response();
+    }
+    if request.uri().path_and_query().is_some_and(|text| text.as_str().contains("%00")) {
+        return Problem::new(StatusCode::BAD_REQUEST, NUL).into_response();
     }
     let request = request.map(|body| Body::new(TimeoutBody::new(BODY_PAUSE, body)));
     let is_asset = request.uri().path().starts_with(ui::ASSETS);

@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// Watchers that fall behind by so many look again.
 const BACKLOG: usize = 1024;
 /// Changes that are kept for watchers who come back.
-const KEPT_MAX: usize = 5000;
+const KEPT_MAX: usize = 1000;
 /// How often watchers are told to look for themselves while the bus is away, and workers are looked at.
 const POLL: Duration = Duration::from_secs(2);
 /// How long a Dag's team is taken for known.
@@ -26,10 +26,20 @@ const TEAMS_KEPT: Duration = Duration::from_secs(10);
 /// What watchers hear.
 #[derive(Debug, Clone)]
 pub enum Heard {
-    Changes(Arc<(Place, Seen)>),
+    Changes(Arc<Entry>),
+    /// Where a watcher begins.
+    Begin(Option<Place>),
     /// Some changes were missed: look at everything again. Go on from here.
     Reset(Option<Place>),
     Workers(Arc<Vec<Worker>>),
+}
+
+/// Changes with their place; `text` is all of them, written once for all who may see all.
+#[derive(Debug)]
+pub struct Entry {
+    pub place: Place,
+    pub seen: Seen,
+    pub text: String,
 }
 
 /// Changes as the API says them.
@@ -73,52 +83,66 @@ pub struct SeenCrowd {
 
 pub struct Hub {
     sender: broadcast::Sender<Heard>,
-    kept: Mutex<VecDeque<Arc<(Place, Seen)>>>,
+    kept: Mutex<Kept>,
+}
+
+/// The latest changes, and how far the feed was read.
+#[derive(Default)]
+struct Kept {
+    entries: VecDeque<Arc<Entry>>,
+    at: Option<Place>,
 }
 
 impl Hub {
     pub fn start(services: &Services) -> Arc<Self> {
-        let hub = Arc::new(Self {
-            sender: broadcast::channel(BACKLOG).0,
-            kept: Mutex::new(VecDeque::new()),
-        });
+        let hub = Arc::new(Self { sender: broadcast::channel(BACKLOG).0, kept: Mutex::default() });
         tokio::spawn(follow(Arc::downgrade(&hub), services.clone()));
         tokio::spawn(watch_workers(Arc::downgrade(&hub), services.clone()));
         hub
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<(Place, Seen)>>> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What has come since a place, if that is kept, and what comes.
+    /// Where one begins or what has come since a place, if that is kept; and what comes.
     pub fn listen(&self, after: Option<&Place>) -> (Vec<Heard>, broadcast::Receiver<Heard>) {
         let kept = self.kept();
         // Under the lock, so that nothing is heard twice or not at all.
         let receiver = self.sender.subscribe();
-        let Some(after) = after else { return (Vec::new(), receiver) };
-        let is_known = kept.front().is_some_and(|oldest| oldest.0 <= *after)
-            || kept.iter().any(|entry| entry.0 == *after);
-        let missed = match is_known {
-            true => kept.iter().filter(|e| e.0 > *after).cloned().map(Heard::Changes).collect(),
-            false => vec![Heard::Reset(kept.back().map(|last| last.0.clone()))],
+        let Some(after) = after else { return (vec![Heard::Begin(kept.at.clone())], receiver) };
+        let is_end = kept.at.as_ref() == Some(after);
+        let reaches = kept.entries.front().is_some_and(|oldest| oldest.place <= *after);
+        let missed = match is_end || reaches {
+            true => {
+                let missed = kept.entries.iter().filter(|entry| entry.place > *after);
+                missed.cloned().map(Heard::Changes).collect()
+            }
+            false => vec![Heard::Reset(kept.at.clone())],
         };
         (missed, receiver)
     }
 
-    fn put(&self, entry: Arc<(Place, Seen)>) {
+    fn put(&self, entry: Entry) {
+        let entry = Arc::new(entry);
         let mut kept = self.kept();
-        kept.push_back(Arc::clone(&entry));
-        if kept.len() > KEPT_MAX {
-            kept.pop_front();
+        kept.at = Some(entry.place.clone());
+        kept.entries.push_back(Arc::clone(&entry));
+        if kept.entries.len() > KEPT_MAX {
+            kept.entries.pop_front();
         }
         let _ = self.sender.send(Heard::Changes(entry));
     }
 
-    fn reset(&self, place: Option<Place>) {
+    /// The feed is read from here on.
+    fn begin(&self, at: Place) {
+        self.kept().at = Some(at);
+    }
+
+    fn reset(&self, at: Option<Place>) {
         let mut kept = self.kept();
-        kept.clear();
-        let _ = self.sender.send(Heard::Reset(place));
+        *kept = Kept { entries: VecDeque::new(), at: at.clone() };
+        let _ = self.sender.send(Heard::Reset(at));
     }
 }
 
@@ -129,7 +153,7 @@ async fn follow(hub: Weak<Hub>, services: Services) {
     while let Some(hub) = hub.upgrade() {
         let at = match &place {
             Some(at) => Ok(at.clone()),
-            None => services.bus.feed_end().await,
+            None => services.bus.feed_end().await.inspect(|at| hub.begin(at.clone())),
         };
         let news = match &at {
             Ok(at) => services.bus.news(at).await,
@@ -140,7 +164,8 @@ async fn follow(hub: Weak<Hub>, services: Services) {
                 place = Some(entries.last().map_or(at, |(last, _)| last.clone()));
                 for (at, changes) in entries {
                     let seen = teams.seen(&services, changes).await;
-                    hub.put(Arc::new((at, seen)));
+                    let text = serde_json::to_string(&seen).unwrap_or_default();
+                    hub.put(Entry { place: at, seen, text });
                 }
             }
             (Ok(News::Gap(end)), _) => {

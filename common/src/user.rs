@@ -17,7 +17,7 @@ words!(
         Operator = "operator",
         /// Deploy Dags; set variables and connections.
         Author = "author",
-        /// Users, tokens of others, the audit log.
+        /// In all teams: users, tokens of others, the audit log. In one team no more than an author.
         Admin = "admin",
     }
 );

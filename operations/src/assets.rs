@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use towpath_common::asset::{AssetSource, check_name};
 use towpath_common::command::Command;
-use towpath_common::id::instance_name;
+use towpath_common::id::{DagId, instance_name};
 use towpath_common::port::DagFilter;
 use towpath_common::user::Role;
 
@@ -58,19 +58,34 @@ impl Operations {
 
     pub async fn asset_events(&self, asset: Option<&str>, limit: u32) -> Result<Page<AssetEvent>> {
         self.require_any()?;
-        let events = self.store().asset_events(asset, limit).await?;
-        let event = |event: towpath_common::asset::AssetEvent| {
+        let mut visible: BTreeMap<DagId, bool> = BTreeMap::new();
+        let mut events = Vec::new();
+        for event in self.store().asset_events(asset, limit).await? {
             let (source, run_key) = match event.source {
                 AssetSource::Person { by } => (format!("by {by}"), None),
                 AssetSource::Task { dag_id, run, run_id, task_id, map_index } => {
-                    let task = instance_name(&task_id, map_index);
-                    (format!("{dag_id}/{run_id} {task}"), Some(run.0))
+                    if !visible.contains_key(&dag_id) {
+                        let may_see = match self.deployed(&dag_id).await {
+                            Ok(_) => true,
+                            Err(Refusal::NotFound(_)) => false,
+                            Err(refusal) => return Err(refusal),
+                        };
+                        visible.insert(dag_id.clone(), may_see);
+                    }
+                    // Assets belong to all teams; who has made them may not.
+                    match visible[&dag_id] {
+                        true => {
+                            let task = instance_name(&task_id, map_index);
+                            (format!("{dag_id}/{run_id} {task}"), Some(run.0))
+                        }
+                        false => ("another team".to_owned(), None),
+                    }
                 }
             };
             let (sequence, asset, at) = (event.sequence, event.asset, time(event.at));
-            AssetEvent { sequence, asset, at, source, run_key }
-        };
-        Ok(Page::from(events.into_iter().map(event).collect::<Vec<_>>()))
+            events.push(AssetEvent { sequence, asset, at, source, run_key });
+        }
+        Ok(Page::from(events))
     }
 
     pub async fn materialize(&self, asset: &str) -> Result<()> {

@@ -8,10 +8,9 @@ use towpath_common::backfill::{
 };
 use towpath_common::command::Command;
 use towpath_common::dag::Dag;
-use towpath_common::id::{DagId, TaskId};
+use towpath_common::id::{DagId, RunKey, TaskId};
 use towpath_common::params;
 use towpath_common::plan::Plan;
-use towpath_common::run::DagRun;
 use towpath_common::user::Role;
 use towpath_scheduler::core::backfill::{existing, steps};
 
@@ -26,7 +25,8 @@ impl Operations {
         let spec = spec(&dag, request)?;
         let runs = self.store().runs_between(&dag_id, spec.from, spec.to).await?;
         let steps = steps(&dag, &spec, &existing(&runs), self.now()).map_err(Refusal::invalid)?;
-        let steps = steps.iter().map(|step| answered(step, &runs)).collect();
+        let names = runs.into_iter().map(|run| (run.key, run.run_id)).collect();
+        let steps = steps.iter().map(|step| answered(step, &names)).collect();
         if request.dry_run {
             return Ok(BackfillPlan { backfill_id: None, steps });
         }
@@ -47,8 +47,10 @@ impl Operations {
         self.require_any()?;
         let mut visible = Vec::new();
         for backfill in self.store().backfills(dag_id).await? {
-            if self.deployed(&backfill.spec.dag_id).await.is_ok() {
-                visible.push(self.with_runs(backfill).await?);
+            match self.deployed(&backfill.spec.dag_id).await {
+                Ok(_) => visible.push(self.with_runs(backfill).await?),
+                Err(Refusal::NotFound(_)) => {}
+                Err(refusal) => return Err(refusal),
             }
         }
         Ok(Page::from(visible))
@@ -158,8 +160,8 @@ fn tasks(dag: &Dag, request: &BackfillRequest) -> Result<Vec<TaskId>> {
     Ok(around.into_iter().map(|task| plan.task(task).id.clone()).collect())
 }
 
-fn answered(step: &Step, runs: &[DagRun]) -> BackfillStep {
-    let name = |key| runs.iter().find(|known| known.key == key).map(|run| run.run_id.clone());
+fn answered(step: &Step, names: &BTreeMap<RunKey, String>) -> BackfillStep {
+    let name = |key| names.get(&key).cloned();
     let (action, run_id, reason) = match step.action {
         Action::Create => ("create", None, None),
         Action::RunAgain(run) => ("run_again", name(run), None),

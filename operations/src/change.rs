@@ -45,6 +45,11 @@ impl Operations {
     pub async fn mark(&self, key: RunKey, request: &MarkRequest) -> Result<Changed> {
         let state = request.state;
         if request.tasks.is_empty() {
+            let MarkRequest { map_index, upstream, downstream, past, future, .. } = *request;
+            if map_index.is_some() || upstream || downstream || past || future {
+                let words = "without tasks the run itself is marked: name tasks, or leave out what selects them";
+                return Err(Refusal::Invalid(words.to_owned()));
+            }
             return self.mark_run(key, state, request.dry_run).await;
         }
         let selection = Selection {
@@ -83,12 +88,19 @@ impl Operations {
         dry_run: bool,
     ) -> Result<Changed> {
         let (run, team) = self.run_for(Role::Operator, key).await?;
-        let mut affected = Vec::new();
-        for run in self.runs_around(run, around).await? {
-            let instances = self.affected(&run, selection).await?;
-            if !dry_run && !instances.is_empty() {
-                let deed = deed(&run, selection, change, &instances, team.as_deref());
-                self.note(deed).await?;
+        // Nothing is asked for before all is known.
+        let mut changes = Vec::new();
+        for other in self.runs_around(run, around).await? {
+            let own = self.within(&other, selection, other.key == key).await?;
+            let Some(own) = own else { continue };
+            let instances = self.affected(&other, &own).await?;
+            if !instances.is_empty() {
+                changes.push((other, own, instances));
+            }
+        }
+        if !dry_run {
+            for (run, selection, instances) in &changes {
+                self.note(deed(run, selection, change, instances, team.as_deref())).await?;
                 let (run, selection) = (run.key, selection.clone());
                 let by = self.actor.name.clone();
                 self.ask(match change {
@@ -99,9 +111,32 @@ impl Operations {
                 })
                 .await?;
             }
-            affected.extend(instances);
         }
-        Ok(Changed { dry_run, instances: affected })
+        let instances = changes.into_iter().flat_map(|(_, _, instances)| instances).collect();
+        Ok(Changed { dry_run, instances })
+    }
+
+    /// The selection as far as the run's version has its tasks. The run that was named must have them all; of
+    /// another, none is none of it.
+    async fn within(
+        &self,
+        run: &DagRun,
+        selection: &Selection,
+        is_named: bool,
+    ) -> Result<Option<Selection>> {
+        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
+        let has = |id: &&TaskId| dag.tasks.iter().any(|task| task.id == **id);
+        if is_named && let Some(unknown) = selection.tasks.iter().find(|task| !has(task)) {
+            let known: Vec<&str> = dag.tasks.iter().map(|task| task.id.as_str()).collect();
+            return Err(Refusal::NotFound(format!(
+                "{} has no task {unknown}; it has: {}",
+                run.dag_id,
+                known.join(", ")
+            )));
+        }
+        let tasks: Vec<TaskId> = selection.tasks.iter().filter(has).cloned().collect();
+        let is_none = tasks.is_empty() && !selection.tasks.is_empty();
+        Ok((!is_none).then(|| Selection { tasks, ..selection.clone() }))
     }
 
     /// The run, and with `past` and `future` those around it.
@@ -117,15 +152,6 @@ impl Operations {
 
     async fn affected(&self, run: &DagRun, selection: &Selection) -> Result<Vec<Affected>> {
         let Some(snapshot) = snapshot(self.store(), run.key).await? else { return Ok(Vec::new()) };
-        let mut named = selection.tasks.iter();
-        if let Some(unknown) = named.find(|task| snapshot.plan.index_of(task.as_str()).is_none()) {
-            let known: Vec<&str> = snapshot.plan.dag.tasks.iter().map(|t| t.id.as_str()).collect();
-            return Err(Refusal::NotFound(format!(
-                "{} has no task {unknown}; it has: {}",
-                run.dag_id,
-                known.join(", ")
-            )));
-        }
         let affected = selected(&snapshot, selection).into_iter().map(|index| {
             let key = snapshot.attempt_key(index);
             Affected {

@@ -5,7 +5,7 @@ use towpath_common::user::{AuditEntry as StoredAudit, Role};
 use uuid::Uuid;
 
 use crate::answer::{AuditEntry, Fleet, Notification, Page, Worker, time};
-use crate::{Operations, Result};
+use crate::{Operations, PAGE_MAX, Refusal, Result};
 
 impl Operations {
     pub async fn fleet(&self) -> Result<Fleet> {
@@ -30,8 +30,10 @@ impl Operations {
         self.require_any()?;
         let mut visible = Vec::new();
         for (notification, status) in self.store().notifications(limit).await? {
-            if self.run_of(notification.run).await.is_err() {
-                continue;
+            match self.run_of(notification.run).await {
+                Err(Refusal::NotFound(_)) => continue,
+                Err(refusal) => return Err(refusal),
+                Ok(_) => {}
             }
             visible.push(Notification {
                 key: notification.key,
@@ -68,11 +70,19 @@ impl Operations {
         self.deployed(dag_id).await?;
         let subject = format!("dag/{dag_id}");
         let filter = AuditFilter { subject: Some(subject.clone()), ..AuditFilter::default() };
-        let mut found = self.store().audit_page(&filter, after, limit).await?;
-        let page = Page::of(found.clone(), limit, |entry| entry.id.to_string(), audit_entry);
-        // A longer name begins the same.
-        found.retain(|entry| entry.subject == subject);
-        Ok(Page { items: found.into_iter().map(audit_entry).collect(), next: page.next })
+        let (mut own, mut after) = (Vec::new(), after);
+        loop {
+            let found = self.store().audit_page(&filter, after, PAGE_MAX).await?;
+            let is_last = found.len() < PAGE_MAX as usize;
+            after = found.last().map(|entry| entry.id);
+            // A longer name begins the same.
+            own.extend(found.into_iter().filter(|entry| entry.subject == subject));
+            if is_last || own.len() >= limit as usize {
+                break;
+            }
+        }
+        own.truncate(limit as usize);
+        Ok(Page::of(own, limit, |entry| entry.id.to_string(), audit_entry))
     }
 }
 

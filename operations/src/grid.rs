@@ -13,6 +13,9 @@ use crate::answer::{Grid, GridRun, GridTask, opt_time, time};
 use crate::dags::{group_of, in_order};
 use crate::{Operations, Refusal, Result};
 
+/// Columns at most: a year of days.
+const RUNS_MAX: u32 = 366;
+
 /// A state's letter, and how much attention it needs: the higher the more.
 fn letter(state: TaskState) -> (u8, char) {
     match state {
@@ -34,6 +37,7 @@ fn letter(state: TaskState) -> (u8, char) {
 impl Operations {
     pub async fn grid(&self, dag_id: &DagId, upto: Option<Timestamp>, limit: u32) -> Result<Grid> {
         let dag = self.deployed(dag_id).await?;
+        let limit = limit.min(RUNS_MAX);
         let runs = self.store().latest_runs(dag_id, upto, limit).await?;
         let plan = Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))?;
         let mut tasks: Vec<GridTask> = in_order(&plan)

@@ -42,7 +42,7 @@ use uuid::Uuid;
 
 pub use dates::{first_moment, instant};
 pub use deploy::Authored;
-pub use logs::{LINES_MAX, LogFile};
+pub use logs::{LogFile, LogTail};
 pub use refusal::{Refusal, Result};
 pub use runs::RunQuery;
 pub use schedule::{coming, schedule_words};
@@ -58,12 +58,14 @@ pub const PAGE_MAX: u32 = 1000;
 pub struct Actor {
     pub name: String,
     pub roles: Roles,
+    /// When what they came with ends, if it was a token; what they make with it lives no longer.
+    pub until: Option<Timestamp>,
 }
 
 impl Actor {
     /// Whoever reaches the database may do everything.
     pub fn local(name: impl Into<String>) -> Self {
-        Self { name: name.into(), roles: Roles::everywhere(Role::Admin) }
+        Self { name: name.into(), roles: Roles::everywhere(Role::Admin), until: None }
     }
 }
 
@@ -126,7 +128,7 @@ impl Operations {
     }
 
     /// Refuses whoever has no role anywhere.
-    fn require_any(&self) -> Result<()> {
+    pub fn require_any(&self) -> Result<()> {
         match self.actor.roles.highest() {
             Some(_) => Ok(()),
             None => Err(Refusal::Forbidden(format!("{} has no role in any team", self.actor.name))),

@@ -11,9 +11,9 @@ use crate::tasks::InstanceName;
 use crate::{Operations, Refusal, Result};
 
 /// How many lines are given at once.
-pub const LINES_MAX: u64 = 5000;
+pub const LINES_MAX: u64 = 2000;
 /// A longer line is cut, in bytes.
-const LINE_MAX: usize = 64 * 1024;
+const LINE_MAX: usize = 4 * 1024;
 const MATCHES_MAX: usize = 1000;
 const CHUNK: usize = 256 * 1024;
 
@@ -67,8 +67,7 @@ impl Operations {
     ) -> Result<LogLines> {
         // Asked before reading, so that nothing is written between the last read and the end.
         let file = self.log_file(name, attempt).await?;
-        let ended = file.ended;
-        blocking(move || lines(&file, first, count.min(LINES_MAX), ended)).await
+        blocking(move || lines(&file, first, count.min(LINES_MAX))).await
     }
 
     pub async fn log_search(
@@ -99,8 +98,8 @@ fn open(file: &LogFile) -> std::io::Result<Option<std::fs::File>> {
     }
 }
 
-/// Where a line begins, and how many lines there are.
-fn measure(file: &mut std::fs::File, line: u64) -> std::io::Result<(u64, u64)> {
+/// Where a line begins, and how many lines there are. A last line without its break is one only if no more comes.
+fn measure(file: &mut std::fs::File, line: u64, ended: bool) -> std::io::Result<(u64, u64)> {
     let mut chunk = vec![0; CHUNK];
     let (mut at, mut lines, mut begin) = (0, 0, (line == 0).then_some(0));
     let mut last = b'\n';
@@ -123,38 +122,116 @@ fn measure(file: &mut std::fs::File, line: u64) -> std::io::Result<(u64, u64)> {
         at += read as u64;
         last = bytes[read - 1];
     }
-    // The last line may have no break yet.
-    Ok((begin.unwrap_or(at), lines + u64::from(last != b'\n')))
+    Ok((begin.unwrap_or(at), lines + u64::from(ended && last != b'\n')))
 }
 
-fn lines(file: &LogFile, first: u64, count: u64, ended: bool) -> std::io::Result<LogLines> {
+fn lines(file: &LogFile, first: u64, count: u64) -> std::io::Result<LogLines> {
+    let ended = file.ended;
     let Some(mut open) = open(file)? else {
         return Ok(LogLines { first, lines: Vec::new(), total: 0, ended });
     };
-    let (begin, total) = measure(&mut open, first)?;
+    let (begin, total) = measure(&mut open, first, ended)?;
     open.seek(SeekFrom::Start(begin))?;
     let mut reader = BufReader::with_capacity(CHUNK, open);
     let mut lines = Vec::new();
     // What was written since it was measured belongs to the next look.
     for _ in first..total.min(first.saturating_add(count)) {
-        let mut line = Vec::new();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        lines.push(text(&line));
+        let Some(line) = next_line(&mut reader)? else { break };
+        lines.push(line.text());
     }
     Ok(LogLines { first, lines, total, ended })
 }
 
-fn text(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let cut = &line[..line.len().min(LINE_MAX)];
-    let mut text = String::from_utf8_lossy(cut).into_owned();
-    if cut.len() < line.len() {
-        text.push_str(&format!(" … {} bytes more; the download has them", line.len() - cut.len()));
+/// A line as far as it is shown.
+struct Line {
+    shown: Vec<u8>,
+    /// Bytes that are not.
+    more: usize,
+    /// In the file, its break included.
+    bytes: u64,
+    has_break: bool,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let shown = self.shown.strip_suffix(b"\r").unwrap_or(&self.shown);
+        let mut text = String::from_utf8_lossy(shown).into_owned();
+        if self.more > 0 {
+            text.push_str(&format!(" … {} bytes more; the download has them", self.more));
+        }
+        text
     }
-    text
+}
+
+/// However long it is, no more of it is kept than is shown.
+fn next_line(reader: &mut impl BufRead) -> std::io::Result<Option<Line>> {
+    let mut line = Line { shown: Vec::new(), more: 0, bytes: 0, has_break: false };
+    while !line.has_break {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let place = buffer.iter().position(|byte| *byte == b'\n');
+        let part = &buffer[..place.unwrap_or(buffer.len())];
+        let kept = part.len().min(LINE_MAX.saturating_sub(line.shown.len()));
+        line.shown.extend_from_slice(&part[..kept]);
+        line.more += part.len() - kept;
+        line.has_break = place.is_some();
+        let used = part.len() + usize::from(line.has_break);
+        line.bytes += used as u64;
+        reader.consume(used);
+    }
+    Ok((line.bytes > 0).then_some(line))
+}
+
+/// A log that is read as it grows.
+#[derive(Debug, Clone, Default)]
+pub struct LogTail {
+    /// Where the next line begins.
+    offset: u64,
+    /// And its number.
+    pub line: u64,
+}
+
+impl LogTail {
+    /// From a line on.
+    pub async fn begin(file: &LogFile, line: u64) -> Result<Self> {
+        let file = file.clone();
+        let found = blocking(move || match open(&file)? {
+            Some(mut open) => measure(&mut open, line, false),
+            None => Ok((0, 0)),
+        });
+        let (offset, total) = found.await?;
+        Ok(Self { offset, line: line.min(total) })
+    }
+
+    /// The lines that have come; a last one without its break only if no more comes.
+    pub async fn read(&mut self, file: &LogFile) -> Result<Vec<String>> {
+        let (file, mut tail) = (file.clone(), self.clone());
+        let (tail, lines) = blocking(move || {
+            let mut lines = Vec::new();
+            let Some(mut open) = open(&file)? else { return Ok((tail, lines)) };
+            // It was begun anew.
+            if open.metadata()?.len() < tail.offset {
+                tail = Self::default();
+            }
+            open.seek(SeekFrom::Start(tail.offset))?;
+            let mut reader = BufReader::with_capacity(CHUNK, open);
+            while lines.len() < LINES_MAX as usize {
+                let Some(line) = next_line(&mut reader)? else { break };
+                if !line.has_break && !file.ended {
+                    break;
+                }
+                tail.offset += line.bytes;
+                tail.line += 1;
+                lines.push(line.text());
+            }
+            Ok((tail, lines))
+        })
+        .await?;
+        *self = tail;
+        Ok(lines)
+    }
 }
 
 fn search(file: &LogFile, wanted: &str) -> std::io::Result<LogMatches> {
@@ -162,19 +239,16 @@ fn search(file: &LogFile, wanted: &str) -> std::io::Result<LogMatches> {
     let wanted = wanted.to_lowercase();
     let Some(open) = open(file)? else { return Ok(matches) };
     let mut reader = BufReader::with_capacity(CHUNK, open);
-    let mut line = Vec::new();
-    for number in 0.. {
-        line.clear();
-        if reader.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        if String::from_utf8_lossy(&line).to_lowercase().contains(&wanted) {
+    let mut number = 0;
+    while let Some(line) = next_line(&mut reader)? {
+        if String::from_utf8_lossy(&line.shown).to_lowercase().contains(&wanted) {
             if matches.lines.len() == MATCHES_MAX {
                 matches.more = true;
                 break;
             }
             matches.lines.push(number);
         }
+        number += 1;
     }
     Ok(matches)
 }
@@ -183,27 +257,30 @@ fn search(file: &LogFile, wanted: &str) -> std::io::Result<LogMatches> {
 mod tests {
     use super::*;
 
-    fn check(content: &str, first: u64, count: u64, expected: (&[&str], u64)) {
-        let name = format!("towpath-log-{}-{first}-{count}", content.len());
+    fn check(content: &str, ended: bool, (first, count): (u64, u64), expected: (&[&str], u64)) {
+        let name = format!("towpath-log-{}-{first}-{count}-{ended}", content.len());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, content).expect("written");
-        let file = LogFile { path: path.clone(), ended: true, attempt: 1 };
-        let found = lines(&file, first, count, true).expect("read");
-        assert_eq!(
-            (found.lines, found.total),
-            (expected.0.iter().map(|l| (*l).to_owned()).collect(), expected.1)
-        );
+        let file = LogFile { path: path.clone(), ended, attempt: 1 };
+        let found = lines(&file, first, count).expect("read");
+        let found: Vec<&str> = found.lines.iter().map(String::as_str).collect();
+        let total = lines(&file, first, count).expect("read").total;
+        assert_eq!((found.as_slice(), total), expected);
         std::fs::remove_file(&path).expect("removed");
     }
 
     #[test]
     fn lines_are_found_by_number() {
-        check("a\nb\nc\n", 0, 2, (&["a", "b"], 3));
-        check("a\nb\nc\n", 2, 9, (&["c"], 3));
-        check("a\nb\nc", 2, 9, (&["c"], 3));
-        check("a\nb\n", 7, 9, (&[], 2));
-        check("", 0, 9, (&[], 0));
+        check("a\nb\nc\n", true, (0, 2), (&["a", "b"], 3));
+        check("a\nb\nc\n", true, (2, 9), (&["c"], 3));
+        check("a\nb\nc", true, (2, 9), (&["c"], 3));
+        check("a\nb\nc", false, (1, 9), (&["b"], 2));
+        check("a\nb\n", true, (7, 9), (&[], 2));
+        check("", true, (0, 9), (&[], 0));
         let long: String = (0..100_000).map(|n| format!("{n}\n")).collect();
-        check(&long, 99_998, 9, (&["99998", "99999"], 100_000));
+        check(&long, true, (99_998, 9), (&["99998", "99999"], 100_000));
+        let wide = "x".repeat(LINE_MAX + 5);
+        let cut = format!("{} … 5 bytes more; the download has them", "x".repeat(LINE_MAX));
+        check(&wide, true, (0, 1), (&[cut.as_str()], 1));
     }
 }

@@ -10,7 +10,8 @@ use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
 use towpath_common::template::{Facts, NothingToLookUp, Renderer};
 use towpath_common::view;
-use towpath_scheduler::takeover::look;
+use towpath_scheduler::core::explain::explain;
+use towpath_scheduler::takeover::{look, snapshot};
 use towpath_worker::Contexts;
 
 use crate::answer::{Page, Rendered, TaskInstance, TaskInstanceDetail};
@@ -53,9 +54,11 @@ impl Operations {
             .map(TaskInstance::from)
             .collect();
         let mut instance = TaskInstance::from(record);
-        if instance.attempt > 0 {
+        // Until it is queued again an instance keeps the number of the attempt that has ended.
+        if instance.attempt > attempts.last().map_or(0, |last| last.attempt) {
             attempts.push(instance.clone());
         }
+        let why = self.why_of(&run, name, instance.state).await?;
         let xcoms = self.store().outputs(name.run, std::slice::from_ref(&name.task)).await?;
         let own = xcoms.into_iter().find(|xcom| xcom.map_index == name.map_index);
         instance.label = self.label(&run, name).await?;
@@ -63,7 +66,7 @@ impl Operations {
             instance,
             dag_id: run.dag_id.to_string(),
             run_id: run.run_id,
-            why: self.why(name).await?,
+            why,
             attempts,
             outputs: own.map(|xcom| xcom.outputs).unwrap_or_default(),
         })
@@ -103,6 +106,21 @@ impl Operations {
                 name.task, name.map_index
             ))),
         }
+    }
+
+    /// Looks at no more than it must: at all limits only where they may hold the instance back.
+    async fn why_of(&self, run: &DagRun, name: &InstanceName, state: TaskState) -> Result<String> {
+        let record = self.store().dag(&run.dag_id).await?;
+        let is_paused = record.is_some_and(|record| record.paused);
+        if state == TaskState::Scheduled || (is_paused && !state.is_terminal()) {
+            return self.why(name).await;
+        }
+        let Some(snapshot) = snapshot(self.store(), run.key).await? else {
+            return Err(Refusal::NotFound("the run's version is gone".to_owned()));
+        };
+        let found = snapshot.find(name.task.as_str(), name.map_index);
+        let index = found.or_else(|| snapshot.plan.index_of(name.task.as_str()));
+        Ok(index.map_or_else(String::new, |index| explain(&snapshot, index, self.now())))
     }
 
     /// Why it is not running, in a sentence.

@@ -30,7 +30,7 @@ impl Operations {
             Some(text) => instant("logical_date", text, &dag)?,
         };
         let params = params::resolve(&dag, &request.params).map_err(Refusal::invalid)?;
-        let (key, run_id) = match (&request.run_id, idempotency_key) {
+        let run_id = match (&request.run_id, idempotency_key) {
             (Some(_), Some(_)) => {
                 let words = "give either a run id or an idempotency key";
                 return Err(Refusal::Invalid(words.to_owned()));
@@ -40,7 +40,7 @@ impl Operations {
                 if !self.store().find_runs(Some(dag_id), name).await?.is_empty() {
                     return Err(Refusal::Conflict(format!("{dag_id} already has a run {name}")));
                 }
-                (self.uuid(), name.clone())
+                name.clone()
             }
             (None, Some(key)) => {
                 let name = format!("manual__key_{key}");
@@ -48,10 +48,11 @@ impl Operations {
                 if let Some(run) = self.store().find_runs(Some(dag_id), &name).await?.first() {
                     return Ok(triggered(dag_id, run.key, name));
                 }
-                (key_of(dag_id, key), name)
+                name
             }
-            (None, None) => (self.uuid(), self.free_name(&dag, logical_date).await?),
+            (None, None) => self.free_name(&dag, logical_date).await?,
         };
+        let key = key_of(dag_id, &run_id);
         let timetable = Timetable::new(&dag.schedule).map_err(Refusal::invalid)?;
         self.note(Deed {
             action: "run.trigger",
@@ -91,9 +92,9 @@ fn triggered(dag_id: &DagId, run: RunKey, run_id: String) -> Triggered {
     Triggered { run_key: run.0, dag_id: dag_id.to_string(), run_id }
 }
 
-/// Whoever asks with the same key asks for the same run, even at the same time.
-fn key_of(dag_id: &DagId, key: &str) -> Uuid {
-    let hash = Sha256::digest(format!("{dag_id}\n{key}").as_bytes());
+/// Whoever asks for a run of the same name asks for the same run, even at the same time.
+fn key_of(dag_id: &DagId, run_id: &str) -> Uuid {
+    let hash = Sha256::digest(format!("{dag_id}\n{run_id}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     Uuid::from_bytes(bytes)

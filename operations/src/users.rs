@@ -6,6 +6,7 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use towpath_common::user::{
     Credential, CredentialKind, Role, Roles, User as Stored, check_user_name,
 };
@@ -17,6 +18,8 @@ use crate::{Actor, Deed, Operations, Refusal, Result, Services};
 /// How long a browser stays logged in.
 pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Each takes a core for a while, and some memory.
+static HASHING: Semaphore = Semaphore::const_new(2);
 const PASSWORD_MIN: usize = 10;
 const PASSWORD_MAX: usize = 1000;
 
@@ -48,6 +51,7 @@ async fn hash_password(password: String) -> Result<String> {
         )));
     }
     let work = move || Argon2::default().hash_password(password.as_bytes()).map(|h| h.to_string());
+    let _place = HASHING.acquire().await.map_err(Refusal::invalid)?;
     let hashed = tokio::task::spawn_blocking(work).await;
     let hashed = hashed.map_err(|error| Refusal::Broken(error.to_string()))?;
     hashed.map_err(|error| Refusal::Broken(error.to_string()))
@@ -64,6 +68,7 @@ async fn password_fits(password: String, hash: Option<String>) -> bool {
         PasswordHash::new(hash)
             .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
     };
+    let Ok(_place) = HASHING.acquire().await else { return false };
     let fits = short && tokio::task::spawn_blocking(work).await.unwrap_or(false);
     fits && known
 }
@@ -77,7 +82,9 @@ impl Services {
         });
         Ok(valid.map(|(credential, user)| {
             let roles = user.roles.capped(credential.role_max);
-            Identity { actor: Actor { name: user.name, roles }, credential }
+            let own = credential.kind == CredentialKind::Token || !credential.name.is_empty();
+            let until = own.then_some(credential.expires_at);
+            Identity { actor: Actor { name: user.name, roles, until }, credential }
         }))
     }
 
@@ -86,14 +93,24 @@ impl Services {
         let user = self.store.user(name).await?.filter(|user| !user.disabled);
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
         match (password_fits(password, hash).await, user) {
-            (true, Some(user)) => self.open_session(&user.name, Role::Admin).await.map(Some),
+            (true, Some(user)) => self.open_session(&user.name, Role::Admin, None).await.map(Some),
             _ => Ok(None),
         }
     }
 
-    /// For somebody who has proved who they are.
-    pub async fn open_session(&self, user: &str, role_max: Role) -> Result<String> {
+    /// For somebody who has logged in with a token; it ends with the token.
+    pub async fn open_session_for(&self, token: &Credential) -> Result<String> {
+        self.open_session(&token.user, token.role_max, Some(token)).await
+    }
+
+    async fn open_session(
+        &self,
+        user: &str,
+        role_max: Role,
+        token: Option<&Credential>,
+    ) -> Result<String> {
         let now = self.clock.now();
+        let longest = now.plus(SESSION_LIFE);
         self.store.forget_expired(now).await?;
         let secret = new_secret();
         let credential = Credential {
@@ -101,13 +118,23 @@ impl Services {
             kind: CredentialKind::Session,
             user: user.to_owned(),
             hash: hash_of(&secret),
-            name: String::new(),
+            name: token.map(|token| token.id.to_string()).unwrap_or_default(),
             role_max,
             created_at: now,
-            expires_at: now.plus(SESSION_LIFE),
+            expires_at: token.map_or(longest, |token| token.expires_at.min(longest)),
         };
         self.store.put_credential(&credential).await?;
         Ok(secret)
+    }
+
+    /// Those that a token has opened, or all.
+    async fn end_sessions(&self, user: &str, token: Option<Uuid>) -> Result<()> {
+        for session in self.store.credentials(Some(user), CredentialKind::Session).await? {
+            if token.is_none_or(|token| session.name == token.to_string()) {
+                self.store.delete_credential(session.id).await?;
+            }
+        }
+        Ok(())
     }
 
     pub async fn log_out(&self, credential: Uuid) -> Result<()> {
@@ -160,6 +187,9 @@ impl Operations {
         })
         .await?;
         self.store().put_user(&user).await?;
+        if new_password || user.disabled {
+            self.services.end_sessions(name, None).await?;
+        }
         Ok(answered(user))
     }
 
@@ -213,6 +243,7 @@ impl Operations {
         }
         // Nobody passes on more than they have.
         let own = self.actor.roles.highest().unwrap_or(Role::Viewer);
+        let expires_at = self.now().plus(request.days * DAY);
         let secret = new_secret();
         let credential = Credential {
             id: self.uuid(),
@@ -222,7 +253,7 @@ impl Operations {
             name: request.name.clone(),
             role_max: request.role_max.min(own),
             created_at: self.now(),
-            expires_at: self.now().plus(request.days * DAY),
+            expires_at: self.actor.until.map_or(expires_at, |until| until.min(expires_at)),
         };
         self.note(Deed {
             action: "token.create",
@@ -238,9 +269,9 @@ impl Operations {
 
     pub async fn delete_token(&self, id: Uuid) -> Result<()> {
         let known = self.tokens().await?.items;
-        if !known.iter().any(|token| token.id == id) {
+        let Some(known) = known.into_iter().find(|token| token.id == id) else {
             return Err(Refusal::NotFound(format!("there is no token {id}")));
-        }
+        };
         self.note(Deed {
             action: "token.delete",
             team: None,
@@ -250,7 +281,7 @@ impl Operations {
         })
         .await?;
         self.store().delete_credential(id).await?;
-        Ok(())
+        self.services.end_sessions(&known.user, Some(id)).await
     }
 }
 

@@ -292,13 +292,18 @@ impl<'a> Cycle<'a> {
         let commit = self.world.commit_of(&mut self.draft);
         if !commit.is_empty() {
             self.write(&commit).await?;
-            let world = &self.world;
-            self.teller.tell(&commit, |run| Some(world.run(run)?.run.dag_id.clone()));
         }
         if !commit.notifications.is_empty() {
             self.notifier.ring();
         }
         let draft = std::mem::take(&mut self.draft);
+        let world = &self.world;
+        let claimed = draft
+            .claimed
+            .iter()
+            .filter_map(|(run, instance)| Some(world.run(*run)?.record(*instance)));
+        let records = commit.instances.iter().cloned().chain(claimed);
+        self.teller.tell(&commit, records, |run| Some(world.run(run)?.run.dag_id.clone()));
         draft.waits_over.iter().for_each(|place| self.waiter.stop(*place));
         for place in self.world.take_deferred().into_iter().chain(draft.waits) {
             self.world.waiting(place).into_iter().for_each(|waiting| self.waiter.start(waiting));

@@ -34,6 +34,8 @@ pub struct Draft {
     /// Instances whose outputs are no longer theirs.
     pub cleared: Vec<(RunKey, TaskId, i32)>,
     pub consumed: Vec<String>,
+    /// Instances that workers have claimed: the store knows, watchers are told.
+    pub claimed: BTreeSet<(RunKey, InstanceIndex)>,
     /// To publish when the commit is done.
     pub dispatches: Vec<Dispatch>,
     /// To announce to the workers when the commit is done.

@@ -1,14 +1,17 @@
 //! Telling those who watch what has changed, off the loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use towpath_common::change::{Changes, InstanceChange, RunChange};
 use towpath_common::id::{DagId, RunKey};
 use towpath_common::port::{Bus, Commit};
+use towpath_common::run::InstanceRecord;
 
 /// Commits that may wait for the bus. What finds no room is not told: who watches looks again now and then.
 const BACKLOG: usize = 64;
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 pub struct Teller {
     sender: mpsc::Sender<Changes>,
@@ -22,8 +25,13 @@ impl Teller {
     }
 
     /// `dag_of` knows every run that the commit is about.
-    pub fn tell(&self, commit: &Commit, dag_of: impl Fn(RunKey) -> Option<DagId>) {
-        let changes = changes(commit, dag_of);
+    pub fn tell(
+        &self,
+        commit: &Commit,
+        instances: impl Iterator<Item = InstanceRecord>,
+        dag_of: impl Fn(RunKey) -> Option<DagId>,
+    ) {
+        let changes = changes(commit, instances, dag_of);
         if !changes.is_empty() && self.sender.try_send(changes).is_err() {
             tracing::debug!("the bus is behind; watchers miss a commit");
         }
@@ -37,18 +45,22 @@ impl Drop for Teller {
 }
 
 /// What a commit changes that can be seen.
-fn changes(commit: &Commit, dag_of: impl Fn(RunKey) -> Option<DagId>) -> Changes {
+fn changes(
+    commit: &Commit,
+    instances: impl Iterator<Item = InstanceRecord>,
+    dag_of: impl Fn(RunKey) -> Option<DagId>,
+) -> Changes {
     let runs = commit.new_runs.iter().chain(&commit.runs).map(|run| RunChange {
         run: run.key,
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         state: run.state,
     });
-    let instances = commit.instances.iter().filter_map(|record| {
+    let instances = instances.filter_map(|record| {
         Some(InstanceChange {
             run: record.run,
             dag_id: dag_of(record.run)?,
-            task: record.task.clone(),
+            task: record.task,
             map_index: record.instance.map_index,
             state: record.instance.state,
             attempt: record.instance.attempt,
@@ -60,17 +72,25 @@ fn changes(commit: &Commit, dag_of: impl Fn(RunKey) -> Option<DagId>) -> Changes
 }
 
 async fn tell_all(bus: Arc<dyn Bus>, mut backlog: mpsc::Receiver<Changes>) {
-    let mut is_away = false;
     while let Some(mut changes) = backlog.recv().await {
-        while let Ok(more) = backlog.try_recv() {
-            changes.extend(more);
+        let mut is_away = false;
+        loop {
+            while let Ok(more) = backlog.try_recv() {
+                changes.extend(more);
+            }
+            match bus.tell(&changes).await {
+                Ok(()) if is_away => tracing::info!("watchers are told what changes again"),
+                Ok(()) => {}
+                Err(error) => {
+                    if !is_away {
+                        tracing::warn!(%error, "nobody is told what changes");
+                    }
+                    is_away = true;
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    continue;
+                }
+            }
+            break;
         }
-        let told = bus.tell(&changes).await;
-        match (&told, is_away) {
-            (Err(error), false) => tracing::warn!(%error, "nobody is told what changes"),
-            (Ok(()), true) => tracing::info!("watchers are told what changes again"),
-            _ => {}
-        }
-        is_away = told.is_err();
     }
 }

@@ -1,5 +1,6 @@
 //! The benchmarks, one file per question.
 
+pub mod api;
 pub mod containers;
 pub mod core;
 pub mod embedded;

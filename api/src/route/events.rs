@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -22,6 +23,10 @@ use crate::extract::{Asked, opt_parse};
 use crate::hub::{Heard, Seen};
 use crate::measure::Watcher;
 use crate::problem::{Problem, Problems};
+use crate::route::logs::STREAM_LIFE;
+
+/// How soon a browser connects again.
+const RECONNECT: Duration = Duration::from_millis(500);
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(watch))
@@ -37,7 +42,7 @@ struct Watch {
     run_key: Option<Uuid>,
 }
 
-/// Events: `changes` (runs, instances, crowded), `workers` (the fleet, when it has changed), `reset` (some changes were
+/// Events: `begin` (with the id to go on from), `changes` (runs, instances, crowded), `workers` (the fleet, when it has changed), `reset` (some changes were
 /// missed: look at everything again). Ids are places in the feed; Last-Event-ID goes on from there.
 #[utoipa::path(get, path = "/events", tag = "events", params(Watch),
     responses((status = 200, body = Seen, content_type = "text/event-stream"), Problems))]
@@ -49,6 +54,7 @@ async fn watch(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
     let after: Option<Place> = opt_parse("Last-Event-ID", last.map(str::to_owned).as_ref())?;
+    caller.require_any()?;
     let (missed, receiver) = api.hub.listen(after.as_ref());
     let watcher = Watcher::begin();
     let view = Arc::new(View {
@@ -67,6 +73,7 @@ async fn watch(
         let view = Arc::clone(&view);
         async move { view.event(&heard).map(Ok) }
     });
+    let events = events.take_until(tokio::time::sleep(STREAM_LIFE));
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
@@ -87,11 +94,18 @@ impl View {
     fn event(&self, heard: &Heard) -> Option<Event> {
         match heard {
             Heard::Changes(entry) => {
-                let seen = self.part(&entry.1);
-                let is_empty =
-                    seen.runs.is_empty() && seen.instances.is_empty() && seen.crowded.is_empty();
-                let data = (!is_empty).then(|| serde_json::to_string(&seen).unwrap_or_default())?;
-                Some(Event::default().event("changes").id(entry.0.to_string()).data(data))
+                let data = match self.is_whole() {
+                    true => entry.text.clone(),
+                    false => self.text_of_part(&entry.seen)?,
+                };
+                Some(Event::default().event("changes").id(entry.place.to_string()).data(data))
+            }
+            Heard::Begin(place) => {
+                let event = Event::default().event("begin").retry(RECONNECT).data("{}");
+                Some(match place {
+                    Some(place) => event.id(place.to_string()),
+                    None => event,
+                })
             }
             Heard::Reset(place) => {
                 let event = Event::default().event("reset").data("{}");
@@ -105,6 +119,18 @@ impl View {
                 Some(Event::default().event("workers").data(data))
             }
         }
+    }
+
+    /// Whether nothing is left out.
+    fn is_whole(&self) -> bool {
+        self.roles.visible().is_none() && self.dag_id.is_none() && self.run_key.is_none()
+    }
+
+    /// None if nothing of it is for this watcher.
+    fn text_of_part(&self, seen: &Seen) -> Option<String> {
+        let part = self.part(seen);
+        let is_empty = part.runs.is_empty() && part.instances.is_empty() && part.crowded.is_empty();
+        (!is_empty).then(|| serde_json::to_string(&part).unwrap_or_default())
     }
 
     fn part(&self, seen: &Seen) -> Seen {

@@ -13,7 +13,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use towpath_common::id::RunKey;
 use towpath_operations::answer::{LogLines, LogMatches};
-use towpath_operations::{InstanceName, LINES_MAX, Operations};
+use towpath_operations::{InstanceName, LogFile, LogTail, Operations, Refusal};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,6 +27,8 @@ use crate::problem::{Problem, Problems};
 /// How often a log that is followed is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 const CHUNK: usize = 256 * 1024;
+/// Then a stream ends, and who goes on with it proves again who they are.
+pub const STREAM_LIFE: Duration = Duration::from_secs(300);
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -48,7 +50,7 @@ struct WhichLines {
     attempt: Option<u32>,
     /// The number of the first line, from 0.
     first: Option<u64>,
-    /// How many lines, up to 5000; 1000 by default.
+    /// How many lines, up to 2000; 1000 by default.
     count: Option<u64>,
 }
 
@@ -136,37 +138,46 @@ async fn log_download(
     Ok((headers, Body::from_stream(chunks.fuse())).into_response())
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Follow {
+    /// Of a mapped task.
+    #[param(minimum = -1)]
+    map_index: Option<i32>,
+    /// This one alone; all of them, from the latest on, by default.
+    #[param(minimum = 1)]
+    attempt: Option<u32>,
+    /// The number of the first line, from 0.
+    first: Option<u64>,
+}
+
 /// The log as it grows, as server-sent events, across attempts: `attempt` with its number, `lines` with a JSON list
 /// of lines, `end` when no more comes. The id of `lines` is attempt:line; Last-Event-ID goes on from there.
 #[utoipa::path(get, path = "/runs/{run_key}/tasks/{task_id}/log/follow", tag = "logs",
-    params(("run_key" = Uuid, Path), ("task_id" = String, Path), WhichLog),
+    params(("run_key" = Uuid, Path), ("task_id" = String, Path), Follow),
     responses((status = 200, body = String, content_type = "text/event-stream"), Problems))]
 async fn log_follow(
     caller: Caller,
     Named((run, task)): Named<(Uuid, String)>,
-    Asked(asked): Asked<WhichLog>,
+    Asked(asked): Asked<Follow>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let name = instance(RunKey(run), &task, asked.map_index)?;
     caller.run_of(name.run).await?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-    let (attempt, line) = last
+    let resumed = last
         .and_then(|text| text.split_once(':'))
-        .and_then(|(attempt, line)| Some((attempt.parse().ok()?, line.parse().ok()?)))
-        .unwrap_or((0, 0));
-    let follower = Follower {
-        operations: caller.operations,
-        name,
-        only: asked.attempt,
-        attempt,
-        line,
-        over: false,
-    };
+        .and_then(|(attempt, line)| Some((attempt.parse().ok()?, line.parse().ok()?)));
+    let (attempt, line) = resumed.unwrap_or((asked.attempt.unwrap_or(0), asked.first.unwrap_or(0)));
+    let (operations, only) = (caller.operations, asked.attempt);
+    let follower = Follower { operations, name, only, attempt, line, tail: None, over: false };
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(events.take_until(tokio::time::sleep(STREAM_LIFE)))
+        .keep_alive(KeepAlive::default()))
 }
 
 /// Where a reader of a growing log is.
@@ -176,7 +187,9 @@ struct Follower {
     /// This attempt, or all.
     only: Option<u32>,
     attempt: u32,
+    /// Where it begins in that attempt.
     line: u64,
+    tail: Option<LogTail>,
     over: bool,
 }
 
@@ -184,55 +197,59 @@ impl Follower {
     /// None at the end.
     async fn next(&mut self) -> Option<Event> {
         while !self.over {
-            let wanted = self.only.or((self.attempt > 0).then_some(self.attempt));
-            let file = match self.operations.log_file(&self.name, wanted).await {
-                Ok(file) => file,
+            let wanted = (self.attempt > 0).then_some(self.attempt);
+            match self.operations.log_file(&self.name, wanted).await {
+                Ok(file) if file.attempt != self.attempt => {
+                    return Some(self.begin(file.attempt));
+                }
+                Ok(file) => {
+                    if let Some(event) = self.read(&file).await {
+                        return Some(event);
+                    }
+                }
                 // It has no attempt yet, or the store is away.
-                Err(_) if self.is_live().await => {
-                    tokio::time::sleep(LOOK).await;
-                    continue;
-                }
+                Err(_) if self.is_live().await => {}
                 Err(_) => return self.end(),
-            };
-            if self.attempt != file.attempt {
-                (self.attempt, self.line) = (file.attempt, 0);
-                return Some(Event::default().event("attempt").data(file.attempt.to_string()));
             }
-            let read =
-                self.operations.log_lines(&self.name, Some(self.attempt), self.line, LINES_MAX);
-            let Ok(read) = read.await else {
+            if !self.over {
                 tokio::time::sleep(LOOK).await;
-                continue;
-            };
-            // A last line without its break may still grow.
-            if !read.lines.is_empty() {
-                self.line += read.lines.len() as u64;
-                let id = format!("{}:{}", self.attempt, self.line);
-                let data = serde_json::to_string(&read.lines).unwrap_or_default();
-                return Some(Event::default().event("lines").id(id).data(data));
             }
-            if read.ended {
-                if self.only.is_some() || !self.is_live().await {
-                    return self.end();
-                }
-                let next = self.operations.log_file(&self.name, Some(self.attempt + 1)).await;
-                if next.is_ok() {
-                    self.attempt += 1;
-                    self.line = 0;
-                    let attempt = self.attempt.to_string();
-                    return Some(Event::default().event("attempt").data(attempt));
-                }
-            }
-            tokio::time::sleep(LOOK).await;
         }
         None
+    }
+
+    fn begin(&mut self, attempt: u32) -> Event {
+        (self.attempt, self.line, self.tail) = (attempt, 0, None);
+        Event::default().event("attempt").data(attempt.to_string())
+    }
+
+    /// What has come; none if nothing has.
+    async fn read(&mut self, file: &LogFile) -> Option<Event> {
+        if self.tail.is_none() {
+            self.tail = LogTail::begin(file, self.line).await.ok();
+        }
+        let tail = self.tail.as_mut()?;
+        let lines = tail.read(file).await.ok()?;
+        if !lines.is_empty() {
+            let id = format!("{}:{}", self.attempt, tail.line);
+            let data = serde_json::to_string(&lines).unwrap_or_default();
+            return Some(Event::default().event("lines").id(id).data(data));
+        }
+        if !file.ended {
+            return None;
+        }
+        if self.only.is_some() || !self.is_live().await {
+            return self.end();
+        }
+        let next = self.operations.log_file(&self.name, Some(self.attempt + 1)).await;
+        next.is_ok().then(|| self.begin(self.attempt + 1))
     }
 
     /// Whether the instance may print any more.
     async fn is_live(&self) -> bool {
         match self.operations.instance_state(&self.name).await {
             Ok(state) => !state.is_terminal(),
-            Err(towpath_operations::Refusal::Unavailable(_)) => true,
+            Err(Refusal::Unavailable(_)) => true,
             Err(_) => false,
         }
     }

@@ -1,12 +1,13 @@
 //! Logging in and out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use towpath_common::user::{CredentialKind, check_user_name};
 use towpath_operations::answer::{LoginRequest, Session};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -15,6 +16,8 @@ use crate::Api;
 use crate::access::{Access, Caller, csrf_of, set_cookie};
 use crate::extract::Body;
 use crate::problem::{Problem, Problems};
+
+const DO_NOT_FIT: &str = "the name and the password, or the token, do not fit";
 
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(get_session, log_in, log_out))
@@ -40,14 +43,18 @@ async fn get_session(caller: Caller) -> Json<Session> {
 async fn log_in(
     State(api): State<Api>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
     Body(request): Body<LoginRequest>,
 ) -> Result<Response, Problem> {
     if matches!(api.config.access, Access::Open(_)) {
         let words = "nobody logs in here: access is open on this address";
         return Err(Problem::new(StatusCode::CONFLICT, words));
     }
-    let (name, address) = (request.user.clone().unwrap_or_default(), peer.ip());
-    if let Some(wait) = api.limiter.wait(&name, address, Instant::now()) {
+    let (name, address) = (request.user.clone(), address_of(&api, &headers, peer));
+    if name.as_ref().is_some_and(|name| check_user_name(name).is_err()) {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, DO_NOT_FIT));
+    }
+    if let Err(wait) = api.limiter.admit(name.as_deref(), address, Instant::now()) {
         return Ok(too_many(wait.as_secs() + 1));
     }
     let secret = match request {
@@ -63,19 +70,25 @@ async fn log_in(
         }
     };
     let Some(secret) = secret else {
-        api.limiter.failed(&name, address, Instant::now());
-        let words = "the name and the password, or the token, do not fit";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, words));
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, DO_NOT_FIT));
     };
-    api.limiter.succeeded(&name);
+    api.limiter.succeeded(name.as_deref(), address);
     session_of(&api, &secret).await
 }
 
-/// The session does no more than the token may.
+/// Behind a proxy that does the https, the client is the one that the proxy names.
+fn address_of(api: &Api, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+    let forwarded = headers.get("x-forwarded-for").filter(|_| api.config.https);
+    let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+    last.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| peer.ip())
+}
+
+/// The session does no more than the token may, and no longer.
 async fn by_token(api: &Api, token: &str) -> Result<Option<String>, Problem> {
-    let Some(identity) = api.services.identify(token).await? else { return Ok(None) };
-    let (user, role_max) = (&identity.credential.user, identity.credential.role_max);
-    Ok(Some(api.services.open_session(user, role_max).await?))
+    let identity = api.services.identify(token).await?;
+    let token = identity.filter(|found| found.credential.kind == CredentialKind::Token);
+    let Some(token) = token else { return Ok(None) };
+    Ok(Some(api.services.open_session_for(&token.credential).await?))
 }
 
 async fn session_of(api: &Api, secret: &str) -> Result<Response, Problem> {

@@ -86,10 +86,11 @@ impl RedisBus {
         from: &str,
         to: &str,
     ) -> Result<Option<Place>, Unavailable> {
-        let mut reader = self.connected(&self.reader).await?;
+        let mut connection = self.publisher().await?;
         let mut range = redis::cmd(command);
         range.arg(FEED).arg(from).arg(to).arg("COUNT").arg(1);
-        let reply: StreamRangeReply = range.query_async(&mut reader).await.map_err(unavailable)?;
+        let reply: StreamRangeReply =
+            range.query_async(&mut connection).await.map_err(unavailable)?;
         reply.ids.first().map(|entry| entry.id.parse().map_err(unavailable)).transpose()
     }
 }

@@ -134,7 +134,7 @@ impl DagStore for MemoryStore {
                 failed_in_a_row: 0,
             });
         record.version = version.clone();
-        record.source_dir = source_dir.map(str::to_owned);
+        record.source_dir = source_dir.map(str::to_owned).or(record.source_dir.take());
         if deployed == Deployed::NewVersion {
             tables.note_deployed(&dag.dag_id, version, source, now);
         }

@@ -131,6 +131,7 @@ impl World {
                     self.release((key, instance));
                 }
                 Decision::NoteClaim { instance, worker, .. } => {
+                    draft.claimed.insert((key, instance));
                     self.lanes.note_taken(lane_of(run, instance), (key, instance));
                     self.running.entry(worker).or_default().insert((key, instance));
                 }

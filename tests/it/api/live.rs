@@ -103,7 +103,15 @@ async fn changes_are_heard_as_they_happen_and_after_a_break() -> anyhow::Result<
     let mut admin = watch("all-viewer", None).await?;
     let mut western = watch("west-viewer", None).await?;
     let (mut one, mut other) = (String::new(), String::new());
+    let begun = hear(&mut admin, &mut one, |(name, _, _)| name == "begin").await?;
+    ensure!(!begun.1.is_empty(), "{begun:?}");
     let first = place.trigger("eastern").await?;
+    // A claim is a worker's doing, and told nevertheless.
+    hear(&mut admin, &mut one, |(_, _, data)| {
+        let instances = data["instances"].as_array().cloned().unwrap_or_default();
+        instances.iter().any(|one| one["task_id"] == "b" && one["state"] == "running")
+    })
+    .await?;
     let about = |key: String| {
         move |(name, _, data): &Event| {
             let runs = data["runs"].as_array().cloned().unwrap_or_default();

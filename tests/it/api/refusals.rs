@@ -47,7 +47,11 @@ async fn bad_input_is_told_in_words_that_help() -> anyhow::Result<()> {
     .await?;
     check(get.clone(), "/dags/eastern/next-runs?from=tomorrow", None, 400, "is not a date").await?;
     check(get.clone(), "/nothing", None, 404, "/api/v1/openapi.json").await?;
+    check(get.clone(), "/dags?search=%00", None, 400, "NUL character").await?;
     let trigger = "/dags/eastern/runs";
+    check(post.clone(), trigger, Some(json!({"run_id": "a\0b"})), 400, "NUL character").await?;
+    let whole = json!({"state": "failed", "past": true});
+    check(post.clone(), &format!("/runs/{run}/mark"), Some(whole), 400, "without tasks").await?;
     check(
         post.clone(),
         trigger,
@@ -115,10 +119,12 @@ async fn said_to(place: &Place, text: &str) -> anyhow::Result<String> {
 #[tokio::test]
 async fn slow_clients_are_let_go() -> anyhow::Result<()> {
     let place = Place::make().await?;
-    let (body, head) = tokio::try_join!(
+    let (body, head, nothing) = tokio::try_join!(
         announced_size(&place, 100),
-        said_to(&place, "GET /api/v1/dags HTTP/1.1\r\nHost: local")
+        said_to(&place, "GET /api/v1/dags HTTP/1.1\r\nHost: local"),
+        said_to(&place, "")
     )?;
+    ensure!(nothing.is_empty() || nothing.starts_with("HTTP/1.1 408"), "{nothing}");
     ensure!(body.starts_with("HTTP/1.1 400"), "{body}");
     ensure!(head.is_empty() || head.starts_with("HTTP/1.1 408"), "{head}");
     Ok(())

@@ -37,6 +37,25 @@ async fn sessions_need_their_csrf_token_and_end() -> anyhow::Result<()> {
     }
     let limited = login(PASSWORD).await?;
     ensure!(limited.status == 429 && limited.headers.contains_key("retry-after"), "{limited:?}");
+    // What a token has opened ends with it, and a session opens no other.
+    let token = place
+        .ask("all-author", Method::POST, "/tokens", Some(json!({"name": "t", "days": 1})))
+        .await?;
+    let by_token = |secret: Value| {
+        let request = place.served.request(Method::POST, "/api/v1/session");
+        answer(request.json(&json!({ "token": secret })))
+    };
+    let opened = by_token(token.body["secret"].clone()).await?;
+    let session =
+        opened.headers["set-cookie"].to_str()?.split(';').next().context("a cookie")?.to_owned();
+    let look =
+        || answer(place.served.request(Method::GET, "/api/v1/dags").header("Cookie", &session));
+    ensure!(look().await?.status == 200);
+    let secret = session.split_once('=').context("a secret")?.1;
+    ensure!(by_token(json!(secret)).await?.status == 401);
+    let path = format!("/tokens/{}", token.body["id"].as_str().context("an id")?);
+    ensure!(place.ask("all-author", Method::DELETE, &path, None).await?.status == 204);
+    ensure!(look().await?.status == 401);
     // A disabled user's token opens nothing.
     let body = json!({"disabled": true});
     ensure!(

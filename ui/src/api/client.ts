@@ -37,7 +37,7 @@ export async function ask<T>(answer: Promise<Answer<T>>): Promise<T> {
   try {
     found = await answer
   } catch {
-    throw new ApiError(0, 'The server does not answer. It is tried again by itself.')
+    throw new ApiError(0, 'The server does not answer.')
   }
   if (!found.response.ok) {
     const problem = found.error as Schemas['Problem'] | undefined

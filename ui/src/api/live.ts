@@ -1,6 +1,7 @@
 // What changes, as it changes. Events patch what is shown, and mark the rest as stale, a few times a second at most.
 import type { QueryClient } from '@tanstack/react-query'
 import type { Schemas } from './client'
+import { listen } from './stream'
 import { letterOf } from '../parts/states'
 
 type Seen = Schemas['Seen']
@@ -15,23 +16,30 @@ export type Connection = 'live' | 'connecting'
 
 /** Watches until the returned function is called. */
 export function watch(client: QueryClient, told: (connection: Connection) => void): () => void {
-  const source = new EventSource('/api/v1/events')
   const stale = new Stale(client)
-  source.onopen = () => told('live')
-  // The browser connects again by itself, and goes on from the last id.
-  source.onerror = () => told('connecting')
-  source.addEventListener('changes', (event) => {
-    const seen = JSON.parse(event.data) as Seen
-    patchGrids(client, seen)
-    stale.add(seen)
+  const readAgain = () => void client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== 'session' })
+  const stop = listen(() => '/api/v1/events', {
+    open: () => {
+      told('live')
+      // What has changed before it was listened to.
+      readAgain()
+    },
+    lost: () => told('connecting'),
+    events: {
+      changes: (event) => {
+        const seen = JSON.parse(event.data) as Seen
+        patchGrids(client, seen, stale)
+        stale.add(seen)
+      },
+      workers: (event) => {
+        const workers = JSON.parse(event.data) as Schemas['Worker'][]
+        client.setQueryData<Schemas['Fleet']>(['fleet'], (fleet) => fleet && { ...fleet, workers })
+      },
+      reset: readAgain,
+    },
   })
-  source.addEventListener('workers', (event) => {
-    const workers = JSON.parse(event.data) as Schemas['Worker'][]
-    client.setQueryData<Schemas['Fleet']>(['fleet'], (fleet) => fleet && { ...fleet, workers })
-  })
-  source.addEventListener('reset', () => void client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== 'session' }))
   return () => {
-    source.close()
+    stop()
     stale.stop()
   }
 }
@@ -44,7 +52,7 @@ class Stale {
   private runs = new Set<string>()
   private grids = new Set<string>()
   private timer: ReturnType<typeof setTimeout> | undefined
-  private crowded: ReturnType<typeof setTimeout> | undefined
+  private gridTimer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly client: QueryClient) {}
 
@@ -54,14 +62,22 @@ class Stale {
       this.runs.add(run.run_key)
     }
     for (const change of seen.instances) this.runs.add(change.run_key)
-    for (const crowd of seen.crowded) this.grids.add(crowd.dag_id)
+    for (const crowd of seen.crowded) {
+      this.runs.add(crowd.run_key)
+      this.addGrid(crowd.dag_id, GATHER_CROWDED)
+    }
     this.timer ??= setTimeout(() => this.flush(), GATHER)
-    if (seen.crowded.length > 0) this.crowded ??= setTimeout(() => this.flushCrowded(), GATHER_CROWDED)
+  }
+
+  /** A grid that cannot be patched is read again. */
+  addGrid(dag: string, gather = GATHER) {
+    this.grids.add(dag)
+    this.gridTimer ??= setTimeout(() => this.flushGrids(), gather)
   }
 
   stop() {
     clearTimeout(this.timer)
-    clearTimeout(this.crowded)
+    clearTimeout(this.gridTimer)
   }
 
   private flush() {
@@ -69,58 +85,64 @@ class Stale {
     const { dags, runs } = this
     this.dags = new Set()
     this.runs = new Set()
-    void this.client.invalidateQueries({
-      predicate: ({ queryKey: [kind, first] }) => {
-        if (LISTS.has(kind as string)) return true
-        if (kind === 'dag') return dags.has(first as string)
-        return (kind === 'run' || kind === 'instances' || kind === 'instance') && runs.has(first as string)
-      },
+    this.readAgain((kind, first) => {
+      if (LISTS.has(kind)) return true
+      if (kind === 'dag') return dags.has(first)
+      return (kind === 'run' || kind === 'instances' || kind === 'instance') && runs.has(first)
     })
   }
 
-  private flushCrowded() {
-    this.crowded = undefined
+  private flushGrids() {
+    this.gridTimer = undefined
     const grids = this.grids
     this.grids = new Set()
-    void this.client.invalidateQueries({
-      predicate: ({ queryKey: [kind, first] }) => kind === 'grid' && grids.has(first as string),
-    })
+    this.readAgain((kind, first) => kind === 'grid' && grids.has(first))
+  }
+
+  /** What is being read already is not begun anew: changes may come faster than answers. */
+  private readAgain(touched: (kind: string, first: string) => boolean) {
+    const predicate = ({ queryKey: [kind, first] }: { queryKey: readonly unknown[] }) => touched(kind as string, first as string)
+    void this.client.invalidateQueries({ predicate }, { cancelRefetch: false })
   }
 }
 
-/** Puts the new letters into the grids that are shown; a run or a mapped task that is news reads its grid again. */
-function patchGrids(client: QueryClient, seen: Seen) {
+/** Puts the new letters into the grids that are shown; what does not fit has its grid read again. */
+function patchGrids(client: QueryClient, seen: Seen, stale: Stale) {
   const touched = new Set([...seen.runs, ...seen.instances].map((change) => change.dag_id))
   for (const dag of touched) {
     for (const [key, grid] of client.getQueriesData<Grid>({ queryKey: ['grid', dag] })) {
       if (!grid) continue
-      const patched = patchedGrid(grid, seen)
-      if (patched) client.setQueryData(key, patched)
-      else void client.invalidateQueries({ queryKey: key })
+      const { patched, fits } = patchedGrid(grid, dag, seen)
+      if (patched !== grid) client.setQueryData(key, patched)
+      if (!fits) stale.addGrid(dag)
     }
   }
 }
 
-/** Undefined if the changes do not fit into what is there. */
-export function patchedGrid(grid: Grid, seen: Seen): Grid | undefined {
-  const runs = new Map(grid.runs.map((run) => [run.run_key, { ...run, letters: undefined as string[] | undefined }]))
+/** The grid with what can be put into it, and whether that was all. */
+export function patchedGrid(grid: Grid, dag: string, seen: Seen): { patched: Grid; fits: boolean } {
+  const columns = new Map(grid.runs.map((run) => [run.run_key, run]))
   const places = new Map(grid.tasks.map((task, place) => [task.task_id, place]))
-  for (const change of seen.runs) {
-    const run = runs.get(change.run_key)
-    if (!run) return undefined
-    // Its times are the store's to say.
-    if (run.state !== change.state) return undefined
-  }
+  const letters = new Map<string, string[]>()
+  // A run's times are the store's to say, and so is where a new run stands.
+  let fits = seen.runs.every((change) => change.dag_id !== dag || columns.get(change.run_key)?.state === change.state)
   for (const change of seen.instances) {
-    const run = runs.get(change.run_key)
+    const run = columns.get(change.run_key)
+    // An older run than those that are shown.
+    if (change.dag_id !== dag || !run) continue
     const place = places.get(change.task_id)
-    if (!run || place === undefined || grid.tasks[place]?.mapped) return undefined
-    run.letters ??= [...run.states]
-    run.letters[place] = letterOf(change.state)
+    if (place === undefined || grid.tasks[place]?.mapped) {
+      fits = false
+      continue
+    }
+    const own = letters.get(change.run_key) ?? [...run.states]
+    own[place] = letterOf(change.state)
+    letters.set(change.run_key, own)
   }
-  const patched = grid.runs.map((run) => {
-    const { letters, ...rest } = runs.get(run.run_key) ?? { ...run, letters: undefined }
-    return letters ? { ...rest, states: letters.join('') } : run
+  if (letters.size === 0) return { patched: grid, fits }
+  const runs = grid.runs.map((run) => {
+    const own = letters.get(run.run_key)
+    return own ? { ...run, states: own.join('') } : run
   })
-  return { ...grid, runs: patched }
+  return { patched: { ...grid, runs }, fits }
 }

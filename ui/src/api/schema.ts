@@ -324,7 +324,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Events: `changes` (runs, instances, crowded), `workers` (the fleet, when it has changed), `reset` (some changes were
+         * Events: `begin` (with the id to go on from), `changes` (runs, instances, crowded), `workers` (the fleet, when it has changed), `reset` (some changes were
          *     missed: look at everything again). Ids are places in the feed; Last-Event-ID goes on from there.
          */
         get: operations["watch"];
@@ -5624,7 +5624,7 @@ export interface operations {
                 attempt?: number;
                 /** @description The number of the first line, from 0. */
                 first?: number;
-                /** @description How many lines, up to 5000; 1000 by default. */
+                /** @description How many lines, up to 2000; 1000 by default. */
                 count?: number;
             };
             header?: never;
@@ -5840,8 +5840,10 @@ export interface operations {
             query?: {
                 /** @description Of a mapped task. */
                 map_index?: number;
-                /** @description The latest by default. */
+                /** @description This one alone; all of them, from the latest on, by default. */
                 attempt?: number;
+                /** @description The number of the first line, from 0. */
+                first?: number;
             };
             header?: never;
             path: {

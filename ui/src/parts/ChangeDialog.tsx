@@ -79,7 +79,7 @@ export function ChangeDialog({ runKey, wanted, close }: { runKey: string; wanted
         <button
           type="button"
           className="primary"
-          disabled={act.isPending || (!wholeRun && !preview.data?.instances.length)}
+          disabled={act.isPending || (!wholeRun && (preview.isPlaceholderData || !preview.data?.instances.length))}
           onClick={() => act.mutate(undefined)}
         >
           {clearing ? 'Clear' : `Mark as ${state}`}

@@ -4,11 +4,14 @@ import { useVirtualizer } from '@tanstack/react-virtual'
 import Anser from 'anser'
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
+import { listen } from '../api/stream'
 import { Empty, Failed } from './Notice'
 import { Search } from './Search'
 
 const CHUNK = 1000
 const ROW = 19
+/** Before what could not be read is asked for again, in milliseconds. */
+const RETRY = 2000
 
 type Props = {
   runKey: string
@@ -172,36 +175,56 @@ function useChunks(runKey: string, taskId: string, mapIndex: number, attempt: nu
   const load = (chunk: number) =>
     read(chunk).then(
       (found) => {
-        loaded.current.set(chunk, found)
+        const known = loaded.current.get(chunk)
+        // Of two answers that overtake one another the longer one is the later.
+        if (!known || found.lines.length >= known.lines.length) loaded.current.set(chunk, found)
         setError(undefined)
         drawn((count) => count + 1)
       },
-      (failed: unknown) => setError(failed),
+      (failed: unknown) => {
+        setError(failed)
+        setTimeout(() => drawn((count) => count + 1), RETRY)
+        asked.current.delete(chunk)
+      },
     )
+  const asked = useRef(new Set<number>())
+  // What is wanted and was never asked for, or failed.
   useEffect(() => {
-    for (const chunk of wanted) if (!loaded.current.has(chunk)) void load(chunk)
-    // Which chunks are wanted is all that it depends on.
-  }, [wanted])
+    for (const chunk of wanted) {
+      if (asked.current.has(chunk)) continue
+      asked.current.add(chunk)
+      void load(chunk)
+    }
+  })
+  const reload = (isOld: (chunk: number, found: Chunk) => boolean) => {
+    for (const [chunk, found] of loaded.current) if (isOld(chunk, found)) void load(chunk)
+  }
   useEffect(() => {
     if (!growing) return
     const map = mapIndex >= 0 ? `&map_index=${mapIndex}` : ''
-    const source = new EventSource(`/api/v1/runs/${runKey}/tasks/${encodeURIComponent(taskId)}/log/follow?attempt=${attempt}${map}`)
-    source.addEventListener('lines', (event) => {
-      const end = Number(event.lastEventId.split(':')[1])
-      setGrown((before) => Math.max(before, end))
+    const path = `/api/v1/runs/${runKey}/tasks/${encodeURIComponent(taskId)}/log/follow`
+    // Only that lines have come is heard; they are read where one looks.
+    const first = () => Math.max(0, ...[...loaded.current.values()].map((found) => found.total))
+    const stop = listen(() => `${path}?attempt=${attempt}${map}&first=${first()}`, {
+      events: {
+        lines: (event) => {
+          const end = Number(event.lastEventId.split(':')[1])
+          setGrown((before) => Math.max(before, end))
+        },
+        end: () => {
+          stop()
+          void cache.invalidateQueries({ queryKey: ['instance', runKey] })
+        },
+      },
     })
-    source.addEventListener('end', () => {
-      source.close()
-      void cache.invalidateQueries({ queryKey: ['instance', runKey] })
-    })
-    return () => source.close()
+    return () => {
+      stop()
+      // Its last lines may have come with its end.
+      reload((_, found) => found.lines.length < CHUNK)
+    }
   }, [cache, runKey, taskId, mapIndex, attempt, growing])
   // A chunk that was short when it was read has grown.
-  useEffect(() => {
-    for (const [chunk, found] of loaded.current) {
-      if (found.lines.length < CHUNK && chunk * CHUNK + found.lines.length < grown) void load(chunk)
-    }
-  }, [grown])
+  useEffect(() => reload((chunk, found) => found.lines.length < CHUNK && chunk * CHUNK + found.lines.length < grown), [grown])
   const total = Math.max(grown, ...[...loaded.current.values()].map((found) => found.total))
   return {
     total: Number.isFinite(total) ? total : 0,

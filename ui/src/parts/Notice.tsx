@@ -26,7 +26,6 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
     <div className="failed" role="alert">
       <p className="failed-title">{title}</p>
       <p>{error instanceof Error ? error.message : String(error)}</p>
-      {(status === 0 || status === 503) && <p className="muted">This page tries again by itself.</p>}
       {retry && (
         <button type="button" onClick={retry}>
           Try again

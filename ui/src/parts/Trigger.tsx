@@ -18,13 +18,18 @@ export function Trigger({ dagId, close }: { dagId: string; close: () => void }) 
   )
 }
 
+/** Also where the page came by plain http, and `crypto.randomUUID` is not there. */
+function newKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
 function Form({ dag, close }: { dag: Schemas['DagDetail']; close: () => void }) {
   const schema = dag.params_schema as ParamsSchema
   const navigate = useNavigate()
   const [texts, setTexts] = useState(() => initialTexts(schema))
   const [date, setDate] = useState('')
   // Sending twice by a double click, or again after a lost answer, starts one run.
-  const [key] = useState(() => crypto.randomUUID())
+  const [key] = useState(newKey)
   const trigger = useAction(
     async () => {
       const body = { params: paramsOf(schema, texts), logical_date: date || undefined }

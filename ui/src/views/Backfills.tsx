@@ -127,10 +127,14 @@ function Create({ dagId, close }: { dagId?: string; close: () => void }) {
     max_active_runs: 10,
     reverse: false,
   })
-  const set = (change: Partial<typeof body>) => setBody({ ...body, ...change })
   const send = (dry_run: boolean) => ask(client.POST('/api/v1/backfills', { body: { ...body, dry_run } }))
   const look = useAction(() => send(true))
   const create = useAction(() => send(false), close)
+  // What was looked at is no longer what would be created.
+  const set = (change: Partial<typeof body>) => {
+    setBody({ ...body, ...change })
+    look.reset()
+  }
   const text = (name: 'dag_id' | 'from' | 'to', label: string, hint?: string) => (
     <div className="field">
       <label htmlFor={name}>{label}</label>

@@ -1,6 +1,6 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { useMemo, type ReactNode } from 'react'
+import { useEffect, useMemo, useState, type ReactNode } from 'react'
 import type { Schemas } from '../api/client'
 import { fleet, live, notifications, runs } from '../api/queries'
 import { Empty, Loaded } from '../parts/Notice'
@@ -10,9 +10,17 @@ import { useZone } from '../parts/settings'
 
 const HOURS = 24
 const HOUR = 3_600_000
+const MINUTE = 60_000
+
+/** To the minute, so that the answers of one minute are kept under one key. */
+const dayAgo = () => new Date(Math.ceil((Date.now() - HOURS * HOUR) / MINUTE) * MINUTE).toISOString()
 
 export function Home() {
-  const since = useMemo(() => new Date(Date.now() - HOURS * HOUR).toISOString(), [])
+  const [since, setSince] = useState(dayAgo)
+  useEffect(() => {
+    const timer = setInterval(() => setSince(dayAgo()), MINUTE)
+    return () => clearInterval(timer)
+  }, [])
   return (
     <>
       <h1>Home</h1>

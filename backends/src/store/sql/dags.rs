@@ -68,7 +68,7 @@ static PUT_DAG: Statement = Statement::new(
     "INSERT INTO dag (dag_id, version, paused, source_dir, team, description, tags)
      VALUES ($1, $2, $3, $4, $5, $6, $7)
      ON CONFLICT (dag_id) DO UPDATE SET
-         version = excluded.version, source_dir = excluded.source_dir, team = excluded.team,
+         version = excluded.version, source_dir = COALESCE(excluded.source_dir, dag.source_dir), team = excluded.team,
          description = excluded.description, tags = excluded.tags",
 );
 
