@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use towpath_common::id::{DagId, RunKey, TaskId};
+use towpath_common::id::{DagId, RunKey};
 use towpath_common::plan::Plan;
 use towpath_common::port::Cell;
 use towpath_common::run::DagRun;
@@ -44,7 +44,7 @@ impl Operations {
             .into_iter()
             .map(|index| {
                 let task = plan.task(index);
-                grid_task(&task.id, task.expand.is_some())
+                grid_task(task.id.as_str(), task.expand.is_some())
             })
             .collect();
         let keys: Vec<RunKey> = runs.iter().map(|run| run.key).collect();
@@ -98,17 +98,17 @@ impl Operations {
     }
 }
 
-fn grid_task(id: &TaskId, mapped: bool) -> GridTask {
-    GridTask { task_id: id.to_string(), group: group_of(id.as_str()), mapped }
+fn grid_task(id: &str, mapped: bool) -> GridTask {
+    GridTask { task_id: id.to_owned(), group: group_of(id), mapped }
 }
 
 /// Tasks that only earlier versions have come last.
 fn add_former(tasks: &mut Vec<GridTask>, cells: &[Cell]) {
     let mut known: std::collections::HashSet<String> =
         tasks.iter().map(|task| task.task_id.clone()).collect();
-    for task in cells.iter().flat_map(|cell| &cell.tasks) {
-        if !known.contains(task.as_str()) {
-            known.insert(task.to_string());
+    for task in cells.iter().flat_map(Cell::tasks) {
+        if !known.contains(task) {
+            known.insert(task.to_owned());
             tasks.push(grid_task(task, false));
         }
     }
@@ -123,11 +123,11 @@ fn columns(
     // Before its first instance changes, a task is nothing yet; anything else outweighs that.
     let mut columns: BTreeMap<RunKey, Vec<(u8, char)>> =
         runs.iter().map(|run| (run.key, vec![(0, '.'); places.len()])).collect();
-    for Cell { run, state, tasks } in cells {
-        let (weight, letter) = letter(*state);
-        let Some(column) = columns.get_mut(run) else { continue };
-        for task in tasks {
-            let Some(place) = places.get(task.as_str()) else { continue };
+    for cell in cells {
+        let (weight, letter) = letter(cell.state);
+        let Some(column) = columns.get_mut(&cell.run) else { continue };
+        for task in cell.tasks() {
+            let Some(place) = places.get(task) else { continue };
             let cell = &mut column[*place];
             if cell.1 == '.' && cell.0 == 0 || weight > cell.0 {
                 *cell = (weight, letter);

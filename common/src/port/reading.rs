@@ -55,13 +55,19 @@ pub struct VersionRecord {
     pub source: Option<String>,
 }
 
-/// How many instances of a task a run has in a state.
+/// Which instances a run has in a state. There may be half a million in one answer, so they are a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     pub run: RunKey,
     pub state: TaskState,
-    /// A task as often as it has instances in this state.
-    pub tasks: Vec<TaskId>,
+    /// Between blanks: a task as often as it has instances in this state.
+    pub names: String,
+}
+
+impl Cell {
+    pub fn tasks(&self) -> impl Iterator<Item = &str> {
+        self.names.split(' ')
+    }
 }
 
 #[async_trait]

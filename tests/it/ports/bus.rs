@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use towpath_backends::bus::{MemoryBus, RedisBus};
+use towpath_common::change::{Changes, InstanceChange, News, Place};
 use towpath_common::id::{AttemptKey, RunKey, UNMAPPED, WorkerName};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription};
+use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 use towpath_tests::service::Redis;
 
@@ -45,9 +47,60 @@ async fn exercise(bus: Arc<dyn Bus>) {
     assert_eq!(one.try_next(), None);
 }
 
+fn change(number: u32) -> Changes {
+    let instance = InstanceChange {
+        run: RunKey(uuid::Uuid::nil()),
+        dag_id: "d".parse().expect("a name"),
+        task: "a".parse().expect("a name"),
+        map_index: UNMAPPED,
+        state: TaskState::Running,
+        attempt: number,
+    };
+    Changes { instances: vec![instance], ..Changes::default() }
+}
+
+/// What has come after a place, until so many have.
+async fn read(bus: &dyn Bus, mut place: Place, count: usize) -> Vec<(Place, Changes)> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        match timeout(LONG, bus.news(&place)).await.expect("in time").expect("it answers") {
+            News::Changes(changes) => found.extend(changes),
+            News::Gap(end) => panic!("nothing was lost before {end}"),
+        }
+        place = found.last().map_or(place, |(last, _)| last.clone());
+    }
+    found
+}
+
+async fn the_feed_goes_on_from_any_place_that_is_kept(bus: Arc<dyn Bus>) {
+    let begin = bus.feed_end().await.expect("it answers");
+    for number in 1..=20 {
+        bus.tell(&change(number)).await.expect("told");
+    }
+    let all = read(bus.as_ref(), begin.clone(), 20).await;
+    let told: Vec<Changes> = all.iter().map(|(_, changes)| changes.clone()).collect();
+    assert_eq!(told, (1..=20).map(change).collect::<Vec<_>>(), "in order");
+    assert!(all.is_sorted_by(|(one, _), (other, _)| one < other), "later places are greater");
+    let rest = read(bus.as_ref(), all[14].0.clone(), 5).await;
+    assert_eq!(rest, all[15..], "from the middle");
+    let end = bus.feed_end().await.expect("it answers");
+    assert_eq!(end, all[19].0);
+    let waiting = bus.news(&end);
+    bus.tell(&change(21)).await.expect("told");
+    assert!(
+        matches!(waiting.await.expect("it answers"), News::Changes(changes) if changes.len() == 1)
+    );
+    let text: Place = end.to_string().parse().expect("its own text");
+    assert_eq!(text, end);
+    let unknown = Place { at: end.at + 1_000_000, number: 0 };
+    let news = bus.news(&unknown).await.expect("it answers");
+    assert!(matches!(news, News::Gap(_)), "a place of another life: {news:?}");
+}
+
 #[tokio::test]
 async fn memory() {
     exercise(Arc::new(MemoryBus::default())).await;
+    the_feed_goes_on_from_any_place_that_is_kept(Arc::new(MemoryBus::default())).await;
 }
 
 #[tokio::test]
@@ -55,7 +108,9 @@ async fn redis() {
     // A server of its own: topics are the same for all users of one.
     let dir = tempfile::tempdir().expect("a folder");
     let server = Redis::start(dir.path()).await.expect("it starts");
-    exercise(Arc::new(RedisBus::new(&server.url()).expect("a URL"))).await;
+    let bus = || Arc::new(RedisBus::new(&server.url()).expect("a URL"));
+    exercise(bus()).await;
+    the_feed_goes_on_from_any_place_that_is_kept(bus()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The store's contract: memory, SQLite, PostgreSQL.
 
 mod aside;
+mod reading;
+mod users;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -137,6 +139,11 @@ impl Scene {
 /// The whole contract.
 async fn exercise(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     equal_content_is_deployed_once(fresh().await).await;
+    reading::dags_are_listed_by_name_and_filter(fresh().await).await;
+    reading::versions_are_those_that_were_deployed(fresh().await).await;
+    reading::runs_and_instances_are_listed_and_counted(fresh().await).await;
+    users::users_go_with_all_that_proves_them(fresh().await).await;
+    users::the_audit_log_is_read_backwards(fresh().await).await;
     one_holder_leads_and_a_deposed_one_commits_nothing(fresh().await).await;
     what_is_committed_is_read_back(fresh().await).await;
     a_run_id_is_given_once(fresh().await).await;

@@ -67,7 +67,9 @@ impl ReadingStore for MemoryStore {
             tables.is_visible(&record.dag_id, filter.teams.as_deref())
                 && filter.team.as_ref().is_none_or(|wanted| team.as_ref() == Some(wanted))
                 && (found(record.dag_id.as_str()) || found(description))
-                && filter.tag.as_ref().is_none_or(|tag| tags.contains(tag))
+                && filter.tag.as_ref().is_none_or(|tag| {
+                    tags.iter().any(|own| own.to_lowercase() == tag.to_lowercase())
+                })
                 && filter.paused.is_none_or(|paused| record.paused == paused)
                 && after.is_none_or(|after| record.dag_id > *after)
         };
@@ -126,16 +128,21 @@ impl ReadingStore for MemoryStore {
 
     async fn cells(&self, runs: &[RunKey]) -> Result<Vec<Cell>> {
         let tables = self.tables();
-        let mut cells: BTreeMap<(RunKey, TaskState), Vec<TaskId>> = BTreeMap::new();
+        let mut cells: BTreeMap<(RunKey, TaskState), Vec<&str>> = BTreeMap::new();
         for record in tables.instances_of(runs) {
-            cells.entry((record.run, record.instance.state)).or_default().push(record.task.clone());
+            cells
+                .entry((record.run, record.instance.state))
+                .or_default()
+                .push(record.task.as_str());
         }
-        Ok(cells.into_iter().map(|((run, state), tasks)| Cell { run, state, tasks }).collect())
+        let cell =
+            |((run, state), names): (_, Vec<&str>)| Cell { run, state, names: names.join(" ") };
+        Ok(cells.into_iter().map(cell).collect())
     }
 
     async fn counts(&self, runs: &[RunKey]) -> Result<Vec<(RunKey, TaskState, u64)>> {
         let cells = self.cells(runs).await?;
-        Ok(cells.into_iter().map(|c| (c.run, c.state, c.tasks.len() as u64)).collect())
+        Ok(cells.into_iter().map(|c| (c.run, c.state, c.tasks().count() as u64)).collect())
     }
 
     async fn instance_page(

@@ -14,7 +14,7 @@ use super::SqlStore;
 use super::dags::{dag_columns, dag_from};
 use super::rows::{
     RUN_COLUMNS, batch, from_json, narrow, record_columns, record_from, record_from_columns,
-    run_columns, run_from, time,
+    run_columns, run_from, time, to_json,
 };
 use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
@@ -46,7 +46,7 @@ static DAG_PAGE: Statement = Statement::new(concat!(
     " AND (CAST($2 AS TEXT) IS NULL OR dag.team = $2)
          AND (CAST($3 AS TEXT) IS NULL OR LOWER(dag.dag_id) LIKE $3 ESCAPE '\\'
               OR LOWER(dag.description) LIKE $3 ESCAPE '\\')
-         AND (CAST($4 AS TEXT) IS NULL OR dag.tags LIKE $4 ESCAPE '\\')
+         AND (CAST($4 AS TEXT) IS NULL OR LOWER(dag.tags) LIKE $4 ESCAPE '\\')
          AND (CAST($5 AS BIGINT) IS NULL OR dag.paused = $5)
          AND (CAST($6 AS TEXT) IS NULL OR dag.dag_id > $6)
      ORDER BY dag.dag_id LIMIT $7"
@@ -153,11 +153,6 @@ fn part(text: &str) -> String {
     format!("%{}%", escaped(&text.to_lowercase()))
 }
 
-/// A pattern for texts that begin so.
-pub fn beginning(text: &str) -> String {
-    format!("{}%", escaped(text))
-}
-
 pub fn opt_micros(at: Option<Timestamp>) -> Value {
     Value::Int(at.map(Timestamp::micros))
 }
@@ -179,7 +174,8 @@ impl ReadingStore for SqlStore {
         after: Option<&DagId>,
         limit: u32,
     ) -> Result<Vec<DagSummary>, StoreError> {
-        let tag = filter.tag.as_deref().map(|tag| format!("%\"{}\"%", escaped(tag)));
+        // As it stands in the list, quotes and all.
+        let tag = filter.tag.as_deref().map(|tag| part(&to_json(&tag)));
         let args = vec![
             teams(filter.teams.as_deref()),
             filter.team.clone().into(),
@@ -238,12 +234,8 @@ impl ReadingStore for SqlStore {
 
     async fn cells(&self, runs: &[RunKey]) -> Result<Vec<Cell>, StoreError> {
         let rows = self.database.fetch(&CELLS, vec![keys(runs)]).await?;
-        let task = |name: &str| {
-            TaskId::new(name).map_err(|error| StoreError::Corrupt(format!("{name:?}: {error}")))
-        };
         let cell = |row: &Row| {
-            let tasks = row.text(2)?.split(' ').map(task).collect::<Result<_, _>>()?;
-            Ok(Cell { run: row.parse(0)?, state: row.parse(1)?, tasks })
+            Ok(Cell { run: row.parse(0)?, state: row.parse(1)?, names: row.text(2)?.to_owned() })
         };
         rows.iter().map(cell).collect()
     }

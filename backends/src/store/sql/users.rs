@@ -7,7 +7,7 @@ use towpath_common::user::{AuditEntry, Credential, CredentialKind, User};
 use uuid::Uuid;
 
 use super::SqlStore;
-use super::reading::{beginning, opt_micros};
+use super::reading::opt_micros;
 use super::rows::{from_json, time, to_json};
 use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
@@ -106,7 +106,7 @@ static AUDIT_PAGE: Statement = Statement::new(
          audit.before, audit.after
      FROM audit
      WHERE (CAST($1 AS TEXT) IS NULL OR audit.who = $1)
-         AND (CAST($2 AS TEXT) IS NULL OR audit.subject LIKE $2 ESCAPE '\\')
+         AND (CAST($2 AS TEXT) IS NULL OR SUBSTR(audit.subject, 1, LENGTH($2)) = $2)
          AND (CAST($3 AS TEXT) IS NULL OR audit.action = $3)
          AND (CAST($4 AS BIGINT) IS NULL OR audit.at >= $4)
          AND (CAST($5 AS BIGINT) IS NULL OR audit.at <= $5)
@@ -245,7 +245,7 @@ impl UserStore for SqlStore {
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let args = vec![
             filter.who.clone().into(),
-            filter.subject.as_deref().map(beginning).into(),
+            filter.subject.clone().into(),
             filter.action.clone().into(),
             opt_micros(filter.from),
             opt_micros(filter.to),
