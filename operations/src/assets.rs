@@ -65,12 +65,7 @@ impl Operations {
                 AssetSource::Person { by } => (format!("by {by}"), None),
                 AssetSource::Task { dag_id, run, run_id, task_id, map_index } => {
                     if !visible.contains_key(&dag_id) {
-                        let may_see = match self.deployed(&dag_id).await {
-                            Ok(_) => true,
-                            Err(Refusal::NotFound(_)) => false,
-                            Err(refusal) => return Err(refusal),
-                        };
-                        visible.insert(dag_id.clone(), may_see);
+                        visible.insert(dag_id.clone(), self.sees(&dag_id).await?);
                     }
                     // Assets belong to all teams; who has made them may not.
                     match visible[&dag_id] {

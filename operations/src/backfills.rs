@@ -47,10 +47,8 @@ impl Operations {
         self.require_any()?;
         let mut visible = Vec::new();
         for backfill in self.store().backfills(dag_id).await? {
-            match self.deployed(&backfill.spec.dag_id).await {
-                Ok(_) => visible.push(self.with_runs(backfill).await?),
-                Err(Refusal::NotFound(_)) => {}
-                Err(refusal) => return Err(refusal),
+            if self.sees(&backfill.spec.dag_id).await? {
+                visible.push(self.with_runs(backfill).await?);
             }
         }
         Ok(Page::from(visible))
@@ -97,11 +95,7 @@ impl Operations {
         };
         let all = self.store().backfills(None).await?;
         let found = all.into_iter().find(|backfill| backfill.id == id).ok_or_else(gone)?;
-        match self.deployed(&found.spec.dag_id).await {
-            Ok(_) => Ok(found),
-            Err(Refusal::NotFound(_)) => Err(gone()),
-            Err(refusal) => Err(refusal),
-        }
+        if self.sees(&found.spec.dag_id).await? { Ok(found) } else { Err(gone()) }
     }
 
     async fn with_runs(&self, stored: Stored) -> Result<Backfill> {

@@ -12,6 +12,7 @@ use towpath_scheduler::core::people::selected;
 use towpath_scheduler::takeover::snapshot;
 
 use crate::answer::{Affected, Changed, ClearRequest, MarkRequest};
+use crate::tasks::unknown_task;
 use crate::{Deed, Operations, Refusal, Result};
 
 /// What is to be done to the instances that are meant.
@@ -127,12 +128,7 @@ impl Operations {
         let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
         let has = |id: &&TaskId| dag.tasks.iter().any(|task| task.id == **id);
         if is_named && let Some(unknown) = selection.tasks.iter().find(|task| !has(task)) {
-            let known: Vec<&str> = dag.tasks.iter().map(|task| task.id.as_str()).collect();
-            return Err(Refusal::NotFound(format!(
-                "{} has no task {unknown}; it has: {}",
-                run.dag_id,
-                known.join(", ")
-            )));
+            return Err(unknown_task(&dag, unknown));
         }
         let tasks: Vec<TaskId> = selection.tasks.iter().filter(has).cloned().collect();
         let is_none = tasks.is_empty() && !selection.tasks.is_empty();

@@ -183,6 +183,15 @@ impl Operations {
         if self.actor.roles.may(Role::Viewer, dag.team.as_deref()) { Ok(dag) } else { Err(gone()) }
     }
 
+    /// Whether the Dag is there for the actor. That the store cannot say is an error, and no answer.
+    async fn sees(&self, dag_id: &DagId) -> Result<bool> {
+        match self.deployed(dag_id).await {
+            Ok(_) => Ok(true),
+            Err(Refusal::NotFound(_)) => Ok(false),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// The team of a Dag that the actor may see.
     async fn team(&self, dag_id: &DagId) -> Result<Option<String>> {
         Ok(self.deployed(dag_id).await?.team)
@@ -196,11 +205,7 @@ impl Operations {
             ))
         };
         let run = self.store().run(key).await?.ok_or_else(gone)?;
-        match self.deployed(&run.dag_id).await {
-            Ok(_) => Ok(run),
-            Err(Refusal::NotFound(_)) => Err(gone()),
-            Err(refusal) => Err(refusal),
-        }
+        if self.sees(&run.dag_id).await? { Ok(run) } else { Err(gone()) }
     }
 
     /// A run in which the actor may do this, with its team.

@@ -49,12 +49,7 @@ impl Operations {
 
     /// The number of the latest attempt, and whether it is out.
     async fn latest(&self, name: &InstanceName) -> Result<(u32, bool)> {
-        let before = Some((&name.task, name.map_index.saturating_sub(1)));
-        let found = self.store().instance_page(name.run, None, before, 1).await?;
-        let found = found
-            .into_iter()
-            .find(|r| r.task == name.task && r.instance.map_index == name.map_index);
-        let Some(record) = found else { return Ok((0, false)) };
+        let Some(record) = self.stored_instance(name).await? else { return Ok((0, false)) };
         Ok((record.instance.attempt, record.instance.state.is_out()))
     }
 

@@ -7,12 +7,12 @@ use towpath_common::command::Command;
 use towpath_common::id::{DagId, RunKey};
 use towpath_common::port::RunFilter;
 use towpath_common::run::DagRun;
+use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
 use towpath_common::user::Role;
 
 use crate::answer::{LiveInstance, Page, Run};
 use crate::{Deed, Operations, Refusal, Result};
-use towpath_common::state::TaskState;
 
 /// Which runs, and what of them.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +64,7 @@ impl Operations {
         };
         let mut found = Vec::new();
         for run in self.store().find_runs(dag_id.as_ref(), run_id).await? {
-            if self.deployed(&run.dag_id).await.is_ok() {
+            if self.sees(&run.dag_id).await? {
                 found.push(run);
             }
         }

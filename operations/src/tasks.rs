@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use towpath_common::dag::Task;
+use towpath_common::dag::{Dag, Task};
 use towpath_common::id::{AttemptKey, RunKey, TaskId, UNMAPPED};
 use towpath_common::plan::Plan;
 use towpath_common::run::{DagRun, InstanceRecord};
@@ -78,23 +78,23 @@ impl Operations {
     }
 
     /// What the store has of it; before its first change that is nothing.
+    pub(crate) async fn stored_instance(
+        &self,
+        name: &InstanceName,
+    ) -> Result<Option<InstanceRecord>> {
+        let before = Some((&name.task, name.map_index.saturating_sub(1)));
+        let found = self.store().instance_page(name.run, None, before, 1).await?;
+        let mut found = found.into_iter();
+        Ok(found.find(|r| r.task == name.task && r.instance.map_index == name.map_index))
+    }
+
+    /// As the run's version has it, begun or not.
     async fn record(&self, run: &DagRun, name: &InstanceName) -> Result<InstanceRecord> {
         let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
         let Some(task) = dag.tasks.iter().find(|task| task.id == name.task) else {
-            let known: Vec<&str> = dag.tasks.iter().map(|task| task.id.as_str()).collect();
-            return Err(Refusal::NotFound(format!(
-                "{} has no task {}; it has: {}",
-                run.dag_id,
-                name.task,
-                known.join(", ")
-            )));
+            return Err(unknown_task(&dag, &name.task));
         };
-        let before = Some((&name.task, name.map_index.saturating_sub(1)));
-        let found = self.store().instance_page(run.key, None, before, 1).await?;
-        let found = found
-            .into_iter()
-            .find(|r| r.task == name.task && r.instance.map_index == name.map_index);
-        match found {
+        match self.stored_instance(name).await? {
             Some(record) => Ok(record),
             None if name.map_index == UNMAPPED => Ok(InstanceRecord {
                 run: run.key,
@@ -130,13 +130,7 @@ impl Operations {
         let gone = || Refusal::NotFound("the run's version is gone".to_owned());
         let snapshot = world.run(run.key).ok_or_else(gone)?;
         let Some(index) = snapshot.plan.index_of(name.task.as_str()) else {
-            let known: Vec<&str> = snapshot.plan.dag.tasks.iter().map(|t| t.id.as_str()).collect();
-            return Err(Refusal::NotFound(format!(
-                "{} has no task {}; it has: {}",
-                run.dag_id,
-                name.task,
-                known.join(", ")
-            )));
+            return Err(unknown_task(&snapshot.plan.dag, &name.task));
         };
         let instance = match name.map_index {
             UNMAPPED => snapshot.instances_of(index).first().copied().unwrap_or(index),
@@ -205,6 +199,12 @@ impl Operations {
         };
         Ok(map_indexes.filter_map(|map_index| Some((map_index, label(map_index)?))).collect())
     }
+}
+
+/// Says which there are.
+pub(crate) fn unknown_task(dag: &Dag, task: &TaskId) -> Refusal {
+    let known: Vec<&str> = dag.tasks.iter().map(|task| task.id.as_str()).collect();
+    Refusal::NotFound(format!("{} has no task {task}; it has: {}", dag.dag_id, known.join(", ")))
 }
 
 fn cursor(text: &str) -> Result<(TaskId, i32)> {
