@@ -20,6 +20,8 @@ pub enum Access {
     Users,
     /// Everybody who reaches the address, as this actor. For a loopback address alone.
     Open(Actor),
+    /// This process alone, as this actor.
+    Within(Actor),
 }
 
 /// The operations as the caller may use them.
@@ -44,6 +46,10 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let operations = |actor: Actor| Operations::new(api.services.clone(), actor);
+        if let Access::Within(actor) = &api.config.access {
+            let operations = operations(actor.clone());
+            return Ok(Self { operations, credential: None, csrf_token: None });
+        }
         let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if let Access::Open(actor) = &api.config.access {
             // Whichever value it has, no other site's page can send this header unasked.

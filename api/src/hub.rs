@@ -94,8 +94,13 @@ struct Kept {
 }
 
 impl Hub {
+    /// Reads no feed: whoever listens hears nothing.
+    pub fn quiet() -> Arc<Self> {
+        Arc::new(Self { sender: broadcast::channel(BACKLOG).0, kept: Mutex::default() })
+    }
+
     pub fn start(services: &Services) -> Arc<Self> {
-        let hub = Arc::new(Self { sender: broadcast::channel(BACKLOG).0, kept: Mutex::default() });
+        let hub = Self::quiet();
         tokio::spawn(follow(Arc::downgrade(&hub), services.clone()));
         tokio::spawn(watch_workers(Arc::downgrade(&hub), services.clone()));
         hub

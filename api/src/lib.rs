@@ -22,14 +22,16 @@ mod ui;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use towpath_operations::Services;
+use towpath_operations::{Actor, Services};
 
 pub use access::Access;
 pub use document::document;
 pub use health::Watched;
 pub use measure::Metrics;
+pub use problem::Problem;
 
 /// How the API is served.
 pub struct ApiConfig {
@@ -64,6 +66,15 @@ pub async fn listen(address: &str) -> std::io::Result<Listening> {
 pub async fn serve_health(listening: Listening, watched: Watched, shutdown: watch::Receiver<bool>) {
     let router = health::routes::<Watched>().with_state(watched);
     server::serve(listening.listener, router, shutdown).await;
+}
+
+/// The API in this process, as one actor uses it. Nobody watches it, and it counts nothing.
+pub fn within(services: Services, actor: Actor) -> Router {
+    let config =
+        ApiConfig { access: Access::Within(actor), https: false, metrics: Metrics::none() };
+    let hub = hub::Hub::quiet();
+    let limiter = Arc::new(limiter::LoginLimiter::default());
+    route::router(Api { services, config: Arc::new(config), hub, limiter })
 }
 
 /// Serves until told to stop.

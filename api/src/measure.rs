@@ -44,6 +44,11 @@ impl Metrics {
         Ok(Self(handle))
     }
 
+    /// Of a process that counts nothing.
+    pub fn none() -> Self {
+        Self(PrometheusBuilder::new().build_recorder().handle())
+    }
+
     pub fn text(&self) -> String {
         self.0.render()
     }

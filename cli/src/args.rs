@@ -1,6 +1,7 @@
 //! The command line. What can be set here can be set in the environment under the name that the help
 //! shows.
 
+mod connection;
 mod serving;
 mod vault;
 
@@ -12,6 +13,8 @@ use towpath_common::backfill::{BackfillId, MAX_ACTIVE_RUNS, Reprocess};
 use towpath_common::event::Verdict;
 use towpath_common::id::{DagId, PoolName, QueueName, TaskId, WorkerName};
 
+pub use connection::Connection;
+use connection::seconds;
 pub use serving::{ApiOptions, AuditVerb, ServingOptions, TokenVerb, UserVerb};
 pub use vault::{ConnectionVerb, EncryptionKeyVerb, NotificationVerb, VariableVerb};
 
@@ -35,52 +38,6 @@ pub struct Args {
 pub enum LogFormat {
     Text,
     Json,
-}
-
-/// Where the services are. Without them Towpath is embedded: SQLite in the home folder.
-#[derive(Debug, Clone, ClapArgs)]
-pub struct Connection {
-    /// postgres://… or sqlite://FILE [default: sqlite in the home folder].
-    #[arg(long, global = true, env = "TOWPATH_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<String>,
-
-    /// amqp://…, for the scheduler and workers.
-    #[arg(long, global = true, env = "TOWPATH_RABBITMQ_URL", hide_env_values = true)]
-    pub rabbitmq_url: Option<String>,
-
-    /// redis://…; without it verbs are noticed about a second later.
-    #[arg(long, global = true, env = "TOWPATH_REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-
-    /// What seals variables and connections: keys of `towpath encryption-key generate`, by commas; the first
-    /// seals, all open [default: a file in the home folder].
-    #[arg(long, global = true, env = "TOWPATH_ENCRYPTION_KEYS", hide_env_values = true)]
-    pub encryption_keys: Option<String>,
-
-    /// Where the embedded database, logs and spooled reports are.
-    #[arg(long, global = true, env = "TOWPATH_HOME", default_value = ".towpath")]
-    pub home: PathBuf,
-
-    /// Where task logs are [default: logs in the home folder].
-    #[arg(long, global = true, env = "TOWPATH_LOG_DIR")]
-    pub log_dir: Option<PathBuf>,
-
-    /// How long services that do not answer yet are waited for [default: 30s for roles, 5s for verbs].
-    #[arg(long, global = true, env = "TOWPATH_WAIT", value_parser = seconds)]
-    pub wait: Option<Duration>,
-}
-
-impl Connection {
-    pub fn log_dir(&self) -> PathBuf {
-        self.log_dir.clone().unwrap_or_else(|| self.home.join("logs"))
-    }
-}
-
-/// A number of seconds, with or without an `s`.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.strip_suffix('s').unwrap_or(text);
-    let seconds = number.parse::<f64>().map_err(|_| "write a number of seconds, such as 30s")?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 //! Exit codes: 0 for success, 1 for a run that failed, 2 for input or a service that cannot be used.
 
 mod args;
+mod client;
 mod embedded;
 mod keys;
 mod operations;

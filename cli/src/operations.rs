@@ -1,4 +1,4 @@
-//! The operations, as whoever runs this command.
+//! What verbs work through: an API in this process in front of the services, or that of a server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 use towpath_common::id::RandomIds;
 use towpath_common::port::{Bus, Store};
 use towpath_common::time::SystemClock;
-use towpath_operations::{Actor, Operations, Services};
-use towpath_rendering::Rendering;
+use towpath_operations::Services;
+use towpath_rendering::{Keyring, Rendering};
 
 use crate::args::Connection;
+use crate::client::{Client, Server};
 use crate::keys::rendering;
 use crate::settings::WAIT_VERB;
 
@@ -29,26 +30,26 @@ pub fn services(
 }
 
 impl Connection {
-    pub async fn operations(&self) -> anyhow::Result<Operations> {
-        let store = self.store(WAIT_VERB).await?;
-        let rendering = self.rendering(&store)?;
-        self.operations_with(store, rendering).await
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        self.client_with(Self::keyring).await
     }
 
     /// For verbs that seal: an embedded home that has no key gets one.
-    pub async fn sealing_operations(&self) -> anyhow::Result<Operations> {
-        let store = self.store(WAIT_VERB).await?;
-        let rendering = rendering(&store, self.sealing_keyring()?);
-        self.operations_with(store, rendering).await
+    pub async fn sealing_client(&self) -> anyhow::Result<Client> {
+        self.client_with(Self::sealing_keyring).await
     }
 
-    async fn operations_with(
+    async fn client_with(
         &self,
-        store: Arc<dyn Store>,
-        rendering: Rendering,
-    ) -> anyhow::Result<Operations> {
+        keyring: impl Fn(&Self) -> anyhow::Result<Keyring>,
+    ) -> anyhow::Result<Client> {
+        if let Some(url) = &self.server {
+            return Ok(Client::of_server(Server::reach(url, self).await?));
+        }
+        let store = self.store(WAIT_VERB).await?;
+        let rendering = rendering(&store, keyring(self)?);
         let bus = self.bus_if_any().await?;
         let services = services(store, bus, rendering, self.log_dir());
-        Ok(Operations::new(services, Actor::local(somebody())))
+        Ok(Client::here(services, somebody()))
     }
 }

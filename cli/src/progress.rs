@@ -4,40 +4,39 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::Context;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use towpath_common::id::RunKey;
-use towpath_common::port::Store;
-use towpath_common::run::DagRun;
 use towpath_common::state::TaskState;
+use towpath_operations::answer::{Graph, Run, Triggered};
+use uuid::Uuid;
 
-use crate::verb::elapsed;
+use crate::client::{Client, at};
+use crate::verb::{count, elapsed};
 
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits until every run has ended, showing how they go. Fails if `stopped` comes first.
 pub async fn watch_runs(
-    store: &dyn Store,
-    asked: &[(RunKey, String)],
+    client: &Client,
+    asked: &[Triggered],
     mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<Vec<DagRun>> {
+) -> anyhow::Result<Vec<Run>> {
     let mut view = View::new(asked);
     let watching = async {
-        let mut ended: BTreeMap<RunKey, DagRun> = BTreeMap::new();
+        let mut ended: BTreeMap<Uuid, Run> = BTreeMap::new();
         while ended.len() < asked.len() {
-            for (key, _) in asked {
-                if !ended.contains_key(key)
-                    && let Some(run) = look(store, *key, &mut view).await?
+            for Triggered { run_key, .. } in asked {
+                if !ended.contains_key(run_key)
+                    && let Some(run) = look(client, *run_key, &mut view).await?
                     && run.state.is_terminal()
                 {
-                    ended.insert(run.key, run);
+                    ended.insert(run.run_key, run);
                 }
             }
             sleep(LOOK_PAUSE).await;
         }
-        let in_order = asked.iter().filter_map(|(key, _)| ended.remove(key));
+        let in_order = asked.iter().filter_map(|asked| ended.remove(&asked.run_key));
         anyhow::Ok(in_order.collect())
     };
     tokio::select! {
@@ -49,79 +48,76 @@ pub async fn watch_runs(
 /// How one run stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Standing {
-    tasks: usize,
-    total: usize,
-    done: usize,
-    running: usize,
-    failed: usize,
+    tasks: u64,
+    total: u64,
+    done: u64,
+    running: u64,
+    failed: u64,
 }
 
-async fn look(store: &dyn Store, key: RunKey, view: &mut View) -> anyhow::Result<Option<DagRun>> {
+async fn look(client: &Client, key: Uuid, view: &mut View) -> anyhow::Result<Option<Run>> {
     // Not there yet: the scheduler has not read the command.
-    let Some(run) = store.run(key).await? else { return Ok(None) };
-    let tasks = match view.tasks(&key) {
+    let place = at(&["runs", &key.to_string()]);
+    let Some(run) = client.find::<Run>(place).await? else { return Ok(None) };
+    let tasks = match view.tasks(key) {
         Some(tasks) => tasks,
         None => {
-            store.dag_version(&run.version).await?.context("the run's version is gone")?.tasks.len()
+            let graph = at(&["dags", &run.dag_id, "graph"]).with("version", &run.version);
+            client.get::<Graph>(graph).await?.tasks.len() as u64
         }
-    };
-    let records = store.instances(key).await?;
-    // Every task counts once, and each further instance of a mapped one.
-    let further = records.iter().filter(|record| record.instance.map_index > 0).count();
-    let count = |is: &dyn Fn(TaskState) -> bool| {
-        records.iter().filter(|record| is(record.instance.state)).count()
     };
     let standing = Standing {
         tasks,
-        total: tasks + further,
-        done: count(&TaskState::is_terminal),
-        running: count(&|state| state == TaskState::Running),
-        failed: count(&TaskState::is_failed),
+        // Instances of a mapped task are known only when it is expanded.
+        total: tasks.max(count(&run, |_| true)),
+        done: count(&run, TaskState::is_terminal),
+        running: count(&run, |state| state == TaskState::Running),
+        failed: count(&run, TaskState::is_failed),
     };
     view.show(&run, standing);
     Ok(Some(run))
 }
 
 struct View {
-    bars: Option<BTreeMap<RunKey, ProgressBar>>,
-    last: BTreeMap<RunKey, Standing>,
+    bars: Option<BTreeMap<Uuid, ProgressBar>>,
+    last: BTreeMap<Uuid, Standing>,
 }
 
 impl View {
-    fn new(asked: &[(RunKey, String)]) -> Self {
+    fn new(asked: &[Triggered]) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bars = terminal.then(|| {
             let all = MultiProgress::new();
             let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
             let style = style.expect("the template is a constant");
-            let bar = |(key, name): &(RunKey, String)| {
+            let bar = |asked: &Triggered| {
                 let bar = all.add(ProgressBar::new(0).with_style(style.clone()));
-                bar.set_prefix(name.clone());
-                (*key, bar)
+                bar.set_prefix(asked.run_id.clone());
+                (asked.run_key, bar)
             };
             asked.iter().map(bar).collect()
         });
         Self { bars, last: BTreeMap::new() }
     }
 
-    fn tasks(&self, key: &RunKey) -> Option<usize> {
-        self.last.get(key).map(|standing| standing.tasks)
+    fn tasks(&self, key: Uuid) -> Option<u64> {
+        self.last.get(&key).map(|standing| standing.tasks)
     }
 
-    fn show(&mut self, run: &DagRun, standing: Standing) {
+    fn show(&mut self, run: &Run, standing: Standing) {
         let Standing { total, done, running, failed, .. } = standing;
         let ended = run.state.is_terminal();
         let words = format!("{done} done, {running} running, {failed} failed, {}", elapsed(run));
-        if let Some(bar) = self.bars.as_ref().and_then(|bars| bars.get(&run.key)) {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+        if let Some(bar) = self.bars.as_ref().and_then(|bars| bars.get(&run.run_key)) {
+            bar.set_length(total);
+            bar.set_position(done);
             bar.set_message(words);
             if ended {
                 bar.abandon();
             }
-        } else if ended || self.last.get(&run.key) != Some(&standing) {
+        } else if ended || self.last.get(&run.run_key) != Some(&standing) {
             eprintln!("{} {} {done}/{total}: {words}", run.run_id, run.state);
         }
-        self.last.insert(run.key, standing);
+        self.last.insert(run.run_key, standing);
     }
 }

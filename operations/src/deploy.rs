@@ -4,7 +4,7 @@ use serde_json::json;
 use towpath_common::command::Command;
 use towpath_common::dag::Dag;
 use towpath_common::id::DagId;
-use towpath_common::port::{Deployed as Stored, Deployment};
+use towpath_common::port::{DagRecord, Deployed as Stored, Deployment};
 use towpath_common::user::Role;
 
 use crate::answer::{DagPatch, DeployRequest, Deployed};
@@ -13,29 +13,29 @@ use crate::{Deed, Operations, Refusal, Result};
 /// A Dag with the file that it was read from.
 pub struct Authored {
     pub dag: Dag,
-    pub source: Option<String>,
+    pub source: String,
     pub source_dir: Option<String>,
+}
+
+pub(crate) fn read(source: &str) -> Result<Dag> {
+    towpath_dagfile::read("the DAG file", source.as_bytes())
+        .map_err(|wrong| Refusal::Invalid(format!("not a valid DAG file\n{wrong}")))
 }
 
 impl Operations {
     /// From the text of a DAG file.
     pub async fn deploy_text(&self, request: &DeployRequest) -> Result<Deployed> {
-        let name = "the DAG file";
-        let dag = towpath_dagfile::read(name, request.source.as_bytes())
-            .map_err(|wrong| Refusal::Invalid(format!("not a valid DAG file\n{wrong}")))?;
-        let authored = Authored { dag, source: Some(request.source.clone()), source_dir: None };
+        let authored = Authored {
+            dag: read(&request.source)?,
+            source: request.source.clone(),
+            source_dir: request.source_dir.clone(),
+        };
         self.deploy(&authored, request.paused).await
     }
 
     pub async fn deploy(&self, authored: &Authored, paused: bool) -> Result<Deployed> {
         let Authored { dag, source, source_dir } = authored;
-        let known = self.store().dag(&dag.dag_id).await?;
-        if let Some(record) = &known {
-            // Who takes a Dag from one team to another needs to be an author in both.
-            let before = self.store().dag_version(&record.version).await?;
-            self.require(Role::Author, before.and_then(|before| before.team).as_deref())?;
-        }
-        self.require(Role::Author, dag.team.as_deref())?;
+        let known = self.replaced_by(dag).await?.map(|(record, _)| record);
         let version = dag.version();
         if known.as_ref().is_none_or(|known| known.version != version) {
             self.note(Deed {
@@ -49,7 +49,7 @@ impl Operations {
         }
         let deployment = Deployment {
             dag,
-            source: source.as_deref(),
+            source: Some(source),
             source_dir: source_dir.as_deref(),
             paused_at_creation: paused,
         };
@@ -60,6 +60,22 @@ impl Operations {
             version: version.to_string(),
             new: stored == Stored::NewVersion,
         })
+    }
+
+    /// What is deployed under the Dag's name, for somebody who may deploy this one in its place.
+    pub(crate) async fn replaced_by(&self, dag: &Dag) -> Result<Option<(DagRecord, Option<Dag>)>> {
+        let known = self.store().dag(&dag.dag_id).await?;
+        let before = match &known {
+            Some(record) => self.store().dag_version(&record.version).await?,
+            None => None,
+        };
+        if known.is_some() {
+            // Who takes a Dag from one team to another needs to be an author in both.
+            let team = before.as_ref().and_then(|before| before.team.as_deref());
+            self.require(Role::Author, team)?;
+        }
+        self.require(Role::Author, dag.team.as_deref())?;
+        Ok(known.map(|record| (record, before)))
     }
 
     pub async fn patch_dag(&self, dag_id: &DagId, patch: &DagPatch) -> Result<()> {

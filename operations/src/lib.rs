@@ -16,6 +16,7 @@ mod deploy;
 mod fleet;
 mod grid;
 mod logs;
+mod plan;
 mod pools;
 mod refusal;
 mod runs;
@@ -42,7 +43,7 @@ use uuid::Uuid;
 
 pub use dates::{first_moment, instant};
 pub use deploy::Authored;
-pub use logs::{LogFile, LogTail};
+pub use logs::{LinesAsked, LogFile, LogTail};
 pub use refusal::{Refusal, Result};
 pub use runs::RunQuery;
 pub use schedule::{coming, schedule_words};

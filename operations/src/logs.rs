@@ -25,6 +25,13 @@ pub struct LogFile {
     pub attempt: u32,
 }
 
+/// Which lines, by their numbers from 0.
+#[derive(Debug, Clone, Copy)]
+pub enum LinesAsked {
+    From(u64, u64),
+    Last(u64),
+}
+
 impl Operations {
     /// Of one attempt, or of the latest.
     pub async fn log_file(&self, name: &InstanceName, attempt: Option<u32>) -> Result<LogFile> {
@@ -57,12 +64,11 @@ impl Operations {
         &self,
         name: &InstanceName,
         attempt: Option<u32>,
-        first: u64,
-        count: u64,
+        asked: LinesAsked,
     ) -> Result<LogLines> {
         // Asked before reading, so that nothing is written between the last read and the end.
         let file = self.log_file(name, attempt).await?;
-        blocking(move || lines(&file, first, count.min(LINES_MAX))).await
+        blocking(move || lines(&file, asked)).await
     }
 
     pub async fn log_search(
@@ -120,10 +126,18 @@ fn measure(file: &mut std::fs::File, line: u64, ended: bool) -> std::io::Result<
     Ok((begin.unwrap_or(at), lines + u64::from(ended && last != b'\n')))
 }
 
-fn lines(file: &LogFile, first: u64, count: u64) -> std::io::Result<LogLines> {
-    let ended = file.ended;
+fn lines(file: &LogFile, asked: LinesAsked) -> std::io::Result<LogLines> {
+    let (ended, attempt) = (file.ended, file.attempt);
     let Some(mut open) = open(file)? else {
-        return Ok(LogLines { first, lines: Vec::new(), total: 0, ended });
+        return Ok(LogLines { first: 0, lines: Vec::new(), attempt, total: 0, ended });
+    };
+    let (first, count) = match asked {
+        LinesAsked::From(first, count) => (first, count.min(LINES_MAX)),
+        LinesAsked::Last(count) => {
+            let (_, total) = measure(&mut open, 0, ended)?;
+            open.rewind()?;
+            (total.saturating_sub(count.min(LINES_MAX)), count.min(LINES_MAX))
+        }
     };
     let (begin, total) = measure(&mut open, first, ended)?;
     open.seek(SeekFrom::Start(begin))?;
@@ -134,7 +148,7 @@ fn lines(file: &LogFile, first: u64, count: u64) -> std::io::Result<LogLines> {
         let Some(line) = next_line(&mut reader)? else { break };
         lines.push(line.text());
     }
-    Ok(LogLines { first, lines, total, ended })
+    Ok(LogLines { first, lines, attempt, total, ended })
 }
 
 /// A line as far as it is shown.
@@ -253,15 +267,24 @@ mod tests {
     use super::*;
 
     fn check(content: &str, ended: bool, (first, count): (u64, u64), expected: (&[&str], u64)) {
-        let name = format!("towpath-log-{}-{first}-{count}-{ended}", content.len());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, content).expect("written");
-        let file = LogFile { path: path.clone(), ended, attempt: 1 };
-        let found = lines(&file, first, count).expect("read");
-        let found: Vec<&str> = found.lines.iter().map(String::as_str).collect();
-        let total = lines(&file, first, count).expect("read").total;
-        assert_eq!((found.as_slice(), total), expected);
-        std::fs::remove_file(&path).expect("removed");
+        check_asked(content, ended, LinesAsked::From(first, count), expected);
+    }
+
+    fn check_asked(content: &str, ended: bool, asked: LinesAsked, expected: (&[&str], u64)) {
+        let written = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(written.path(), content).expect("written");
+        let file = LogFile { path: written.path().to_owned(), ended, attempt: 1 };
+        let found = lines(&file, asked).expect("read");
+        let texts: Vec<&str> = found.lines.iter().map(String::as_str).collect();
+        assert_eq!((texts.as_slice(), found.total), expected);
+    }
+
+    #[test]
+    fn the_last_lines_are_found_from_the_end() {
+        check_asked("a\nb\nc\n", true, LinesAsked::Last(2), (&["b", "c"], 3));
+        check_asked("a\nb\nc", false, LinesAsked::Last(1), (&["b"], 2));
+        check_asked("a\n", true, LinesAsked::Last(9), (&["a"], 1));
+        check_asked("", true, LinesAsked::Last(9), (&[], 0));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use towpath_common::command::Command;
-use towpath_common::id::{DagId, RunKey};
-use towpath_common::port::RunFilter;
+use towpath_common::id::RunKey;
+use towpath_common::port::{RunFilter, RunOrder};
 use towpath_common::run::DagRun;
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
@@ -15,9 +15,10 @@ use crate::answer::{LiveInstance, Page, Run};
 use crate::{Deed, Operations, Refusal, Result};
 
 /// Which runs, and what of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RunQuery {
     pub filter: RunFilter,
+    pub order: RunOrder,
     pub after: Option<String>,
     pub limit: u32,
     /// Whether their instances are counted.
@@ -29,8 +30,8 @@ impl Operations {
         self.require_any()?;
         let filter = RunFilter { teams: self.visible_teams(), ..query.filter };
         let after = query.after.as_deref().map(cursor).transpose()?;
-        let found = self.store().run_page(&filter, after, query.limit).await?;
-        let place = |run: &DagRun| format!("{}.{}", run.queued_at.micros(), run.key);
+        let found = self.store().run_page(&filter, query.order, after, query.limit).await?;
+        let place = |run: &DagRun| format!("{}.{}", query.order.instant(run).micros(), run.key);
         let mut page = Page::of(found, query.limit, place, Run::from);
         if query.counts {
             self.count(&mut page.items).await?;
@@ -54,37 +55,6 @@ impl Operations {
         let mut run = Run::from(self.run_of(key).await?);
         self.count(std::slice::from_mut(&mut run)).await?;
         Ok(run)
-    }
-
-    /// The one run of this name: `RUN_ID`, `DAG/RUN_ID` or a key.
-    pub async fn find_run(&self, name: &str) -> Result<DagRun> {
-        let (dag_id, run_id) = match name.split_once('/') {
-            Some((dag, run_id)) => (Some(DagId::new(dag).map_err(Refusal::invalid)?), run_id),
-            None => (None, name),
-        };
-        let mut found = Vec::new();
-        for run in self.store().find_runs(dag_id.as_ref(), run_id).await? {
-            if self.sees(&run.dag_id).await? {
-                found.push(run);
-            }
-        }
-        match (found.pop(), found.len()) {
-            (Some(run), 0) => Ok(run),
-            (None, _) => Err(Refusal::NotFound(format!(
-                "there is no run {name}; towpath run list shows those that there are"
-            ))),
-            (Some(last), _) => {
-                let dags: Vec<String> = found
-                    .iter()
-                    .chain([&last])
-                    .map(|run| format!("{}/{run_id}", run.dag_id))
-                    .collect();
-                Err(Refusal::Conflict(format!(
-                    "several Dags have a run {run_id}; say which: {}",
-                    dags.join(", ")
-                )))
-            }
-        }
     }
 
     pub async fn cancel(&self, key: RunKey) -> Result<()> {

@@ -34,12 +34,37 @@ impl Operations {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<TaskInstance>> {
-        self.run_of(key).await?;
+        let run = self.run_of(key).await?;
         let after = after.map(cursor).transpose()?;
         let after = after.as_ref().map(|(task, map_index)| (task, *map_index));
         let found = self.store().instance_page(key, state, after, limit).await?;
         let place = |r: &InstanceRecord| format!("{}[{}]", r.task, r.instance.map_index);
-        Ok(Page::of(found, limit, place, TaskInstance::from))
+        let mut page = Page::of(found, limit, place, TaskInstance::from);
+        self.put_labels(&run, &mut page.items).await?;
+        Ok(page)
+    }
+
+    /// Those whose tasks have a template for it.
+    async fn put_labels(&self, run: &DagRun, instances: &mut [TaskInstance]) -> Result<()> {
+        if instances.iter().all(|instance| instance.map_index == UNMAPPED) {
+            return Ok(());
+        }
+        let plan = self.plan_of(run).await?;
+        for of_task in instances.chunk_by_mut(|one, next| one.task_id == next.task_id) {
+            let Some(index) = plan.index_of(&of_task[0].task_id) else { continue };
+            let map_indexes: Vec<i32> = of_task.iter().map(|one| one.map_index).collect();
+            let task = plan.task(index);
+            let mut labels = self.labels(run, &plan, task, map_indexes.into_iter()).await?;
+            for instance in of_task {
+                instance.label = labels.remove(&instance.map_index);
+            }
+        }
+        Ok(())
+    }
+
+    async fn plan_of(&self, run: &DagRun) -> Result<Plan> {
+        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
+        Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))
     }
 
     pub async fn instance(&self, name: &InstanceName) -> Result<TaskInstanceDetail> {
@@ -162,8 +187,7 @@ impl Operations {
     }
 
     async fn label(&self, run: &DagRun, name: &InstanceName) -> Result<Option<String>> {
-        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
-        let plan = Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))?;
+        let plan = self.plan_of(run).await?;
         let Some(index) = plan.index_of(name.task.as_str()) else { return Ok(None) };
         let labels = self.labels(run, &plan, plan.task(index), [name.map_index].into_iter()).await;
         Ok(labels?.remove(&name.map_index))
@@ -171,7 +195,7 @@ impl Operations {
 
     /// What people call the instances of a mapped task: its `map_index_template`, rendered for each. An
     /// instance whose template asks for more than its elements has none.
-    pub async fn labels(
+    async fn labels(
         &self,
         run: &DagRun,
         plan: &Plan,

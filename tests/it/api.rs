@@ -5,6 +5,7 @@ mod live;
 mod permissions;
 mod refusals;
 mod sessions;
+mod verbs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

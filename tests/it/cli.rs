@@ -77,7 +77,7 @@ fn kept_logs_are_shown_and_a_second_run_has_a_name_of_its_own() {
     assert_eq!(listed.lines().count(), 3, "{listed}");
     let output = home.run(&["task", "logs", "manual__2013-01-03T00:00:00+00:00", "gret"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("has no task \"gret\"; it has: count, greet"));
+    assert!(text(&output.stderr).contains("has no task gret; it has: count, greet"));
 }
 
 #[test]

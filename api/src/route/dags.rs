@@ -7,8 +7,8 @@ use towpath_common::id::DagId;
 use towpath_common::port::DagFilter;
 use towpath_common::time::Timestamp;
 use towpath_operations::answer::{
-    AuditEntry, ComingRun, DagDetail, DagPatch, DagSummary, DeployRequest, Deployed, Graph, Grid,
-    Page, TriggerRequest, Triggered, VersionDetail, VersionSummary,
+    AuditEntry, ComingRun, DagDetail, DagPatch, DagPlan, DagSummary, DeployRequest, Deployed,
+    Graph, Grid, Page, PlanRequest, TriggerRequest, Triggered, VersionDetail, VersionSummary,
 };
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,6 +23,7 @@ use crate::problem::{Problem, Problems};
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_dags, deploy_dag))
+        .routes(routes!(plan_dag))
         .routes(routes!(get_dag, patch_dag))
         .routes(routes!(trigger_run))
         .routes(routes!(list_versions))
@@ -70,6 +71,16 @@ async fn deploy_dag(
     Body(request): Body<DeployRequest>,
 ) -> Result<Json<Deployed>, Problem> {
     Ok(Json(caller.deploy_text(&request).await?))
+}
+
+/// Say what deploying a DAG file would change, and change nothing.
+#[utoipa::path(post, path = "/dag-plans", tag = "dags", request_body = PlanRequest,
+    responses((status = 200, body = DagPlan), Problems))]
+async fn plan_dag(
+    caller: Caller,
+    Body(request): Body<PlanRequest>,
+) -> Result<Json<DagPlan>, Problem> {
+    Ok(Json(caller.plan(&request).await?))
 }
 
 /// A deployed Dag.

@@ -1,19 +1,19 @@
 //! Logs of attempts: a part by lines, a search, the whole, and as they grow.
 
 use std::convert::Infallible;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 use towpath_common::id::RunKey;
 use towpath_operations::answer::{LogLines, LogMatches};
-use towpath_operations::{InstanceName, LogFile, LogTail, Operations, Refusal};
+use towpath_operations::{InstanceName, LinesAsked, LogFile, LogTail, Operations, Refusal};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -52,6 +52,8 @@ struct WhichLines {
     first: Option<u64>,
     /// How many lines, up to 2000; 1000 by default.
     count: Option<u64>,
+    /// Instead of both: so many lines from the end.
+    last: Option<u64>,
 }
 
 /// Lines of an attempt's log.
@@ -64,8 +66,15 @@ async fn log_lines(
     Asked(asked): Asked<WhichLines>,
 ) -> Result<Json<LogLines>, Problem> {
     let name = instance(RunKey(run), &task, asked.map_index)?;
-    let (first, count) = (asked.first.unwrap_or(0), asked.count.unwrap_or(1000));
-    Ok(Json(caller.log_lines(&name, asked.attempt, first, count).await?))
+    let lines = match (asked.last, asked.first, asked.count) {
+        (None, first, count) => LinesAsked::From(first.unwrap_or(0), count.unwrap_or(1000)),
+        (Some(last), None, None) => LinesAsked::Last(last),
+        _ => {
+            let words = "give either last, or first and count";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, words));
+        }
+    };
+    Ok(Json(caller.log_lines(&name, asked.attempt, lines).await?))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -105,9 +114,11 @@ struct WhichLog {
     /// The latest by default.
     #[param(minimum = 1)]
     attempt: Option<u32>,
+    /// Bytes that are left out at the beginning.
+    offset: Option<u64>,
 }
 
-/// The whole log as it was printed.
+/// The log as it was printed, whole or from a place on.
 #[utoipa::path(get, path = "/runs/{run_key}/tasks/{task_id}/log/download", tag = "logs",
     params(("run_key" = Uuid, Path), ("task_id" = String, Path), WhichLog),
     responses((status = 200, body = String, content_type = "text/plain; charset=utf-8"), Problems))]
@@ -119,7 +130,12 @@ async fn log_download(
     let name = instance(RunKey(run), &task, asked.map_index)?;
     let file = caller.log_file(&name, asked.attempt).await?;
     // Nothing printed, no file.
-    let open = std::fs::File::open(&file.path).ok();
+    let mut open = std::fs::File::open(&file.path).ok();
+    if let (Some(open), Some(offset)) = (&mut open, asked.offset) {
+        // A place behind the end is no error: nothing is there yet.
+        let sought = open.seek(SeekFrom::Start(offset));
+        sought.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "no log is so long"))?;
+    }
     let chunks = stream::unfold(open, |open| async move {
         let read = tokio::task::spawn_blocking(move || {
             let mut open = open?;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use towpath_common::id::RunKey;
-use towpath_common::port::RunFilter;
+use towpath_common::port::{RunFilter, RunOrder};
 use towpath_common::time::Timestamp;
 use towpath_operations::RunQuery;
 use towpath_operations::answer::{Changed, ClearRequest, LiveInstance, MarkRequest, Page, Run};
@@ -38,6 +38,8 @@ struct ListRuns {
     state: Option<String>,
     /// scheduled, manual, backfill or asset_triggered.
     run_type: Option<String>,
+    /// Its whole run id; several Dags may have one each.
+    run_id: Option<String>,
     /// Part of the run id, in any case.
     search: Option<String>,
     /// Logical dates from here …
@@ -46,6 +48,8 @@ struct ListRuns {
     to: Option<DateTime<Utc>>,
     /// Only runs that ended at or after this.
     ended_since: Option<DateTime<Utc>>,
+    /// `-queued_at`, the last queued first, by default; `queued_at`, `-logical_date` or `logical_date`.
+    sort: Option<String>,
     /// Whether to count their instances by state.
     counts: Option<bool>,
     /// `next` of an earlier page.
@@ -55,7 +59,7 @@ struct ListRuns {
     limit: Option<u32>,
 }
 
-/// List runs, the last queued first.
+/// List runs.
 #[utoipa::path(get, path = "/runs", tag = "runs", params(ListRuns),
     responses((status = 200, body = Page<Run>), Problems))]
 async fn list_runs(
@@ -67,6 +71,7 @@ async fn list_runs(
         dag_id: opt_parse("dag_id", asked.dag_id.as_ref())?,
         states: parse_list("state", asked.state.as_ref())?,
         run_type: opt_parse("run_type", asked.run_type.as_ref())?,
+        run_id: asked.run_id,
         search: asked.search,
         from: asked.from.map(Timestamp::from),
         to: asked.to.map(Timestamp::from),
@@ -74,6 +79,7 @@ async fn list_runs(
     };
     let query = RunQuery {
         filter,
+        order: opt_parse("sort", asked.sort.as_ref())?.unwrap_or(RunOrder::LastQueued),
         after: asked.after,
         limit: limit(asked.limit)?,
         counts: asked.counts.unwrap_or(false),

@@ -46,7 +46,7 @@ async fn log_in(
     headers: HeaderMap,
     Body(request): Body<LoginRequest>,
 ) -> Result<Response, Problem> {
-    if matches!(api.config.access, Access::Open(_)) {
+    if !matches!(api.config.access, Access::Users) {
         let words = "nobody logs in here: access is open on this address";
         return Err(Problem::new(StatusCode::CONFLICT, words));
     }

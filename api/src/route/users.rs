@@ -53,7 +53,7 @@ async fn list_tokens(caller: Caller) -> Result<Json<Page<Token>>, Problem> {
     Ok(Json(caller.tokens().await?))
 }
 
-/// Make a token for oneself. Its secret is shown this once.
+/// Make a token for oneself; an admin makes them for others too. Its secret is shown this once.
 #[utoipa::path(post, path = "/tokens", tag = "users", request_body = TokenRequest,
     responses((status = 201, body = NewToken), Problems))]
 async fn create_token(

@@ -21,8 +21,8 @@ use towpath_common::id::{
 use towpath_common::notification::{Notification, NotificationStatus};
 use towpath_common::outcome::Outputs;
 use towpath_common::port::{
-    Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, PeopleStore, RunSummary,
-    SchedulerStore, StoreError, VersionRecord, WorkerRecord, XCom,
+    Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, PeopleStore, SchedulerStore,
+    StoreError, VersionRecord, WorkerRecord, XCom,
 };
 use towpath_common::run::{DagRun, Instance, InstanceRecord, Pool, RunType};
 use towpath_common::state::{RunState, TaskState};
@@ -465,26 +465,6 @@ impl PeopleStore for MemoryStore {
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<()> {
         self.tables().put_inbox(item.clone(), now);
         Ok(())
-    }
-
-    async fn runs(&self, dag_id: Option<&DagId>, limit: u32) -> Result<Vec<RunSummary>> {
-        let tables = self.tables();
-        let mut runs: Vec<&DagRun> = tables.runs.values().collect();
-        runs.retain(|run| dag_id.is_none_or(|dag_id| run.dag_id == *dag_id));
-        runs.sort_by_key(|run| std::cmp::Reverse((run.queued_at, run.key)));
-        let summary = |run: &DagRun| {
-            let count = |states: &[TaskState]| {
-                let of_run = tables.instances.values().filter(|record| record.run == run.key);
-                of_run.filter(|record| states.contains(&record.instance.state)).count() as u64
-            };
-            RunSummary {
-                run: run.clone(),
-                success: count(&[TaskState::Success]),
-                failed: count(&[TaskState::Failed, TaskState::UpstreamFailed]),
-                running: count(&[TaskState::Running]),
-            }
-        };
-        Ok(runs.into_iter().take(limit as usize).map(summary).collect())
     }
 
     async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>> {

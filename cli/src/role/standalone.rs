@@ -89,7 +89,8 @@ async fn invitation(
     }
     let operations = Operations::new(services.clone(), Actor::local("towpath"));
     let (name, role_max) = (TOKEN_NAME.to_owned(), Role::Admin);
-    let request = TokenRequest { name, role_max, days: TOKEN_DAYS };
-    let secret = operations.create_token_for(FIRST_USER, &request).await?.secret;
+    let user = Some(FIRST_USER.to_owned());
+    let request = TokenRequest { user, name, role_max, days: TOKEN_DAYS };
+    let secret = operations.create_token(&request).await?.secret;
     Ok(format!("the UI is at http://{address}/#token={secret}"))
 }

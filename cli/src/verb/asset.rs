@@ -1,29 +1,35 @@
 //! `towpath asset …`.
 
 use towpath_common::time::Timestamp;
+use towpath_operations::answer::{Asset, AssetEvent, AssetRequest, Page};
 
 use crate::args::{AssetVerb, Connection};
+use crate::client::at;
 use crate::outcome::Outcome;
 
 pub async fn run(connection: &Connection, verb: AssetVerb) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
+    let client = connection.client().await?;
     match verb {
         AssetVerb::List => {
             println!("{:<40} {:>8} LATEST", "ASSET", "EVENTS");
-            for asset in operations.assets().await?.items {
+            let assets: Page<Asset> = client.get(at(&["assets"])).await?;
+            for asset in assets.items {
                 let latest = asset.latest.map(|at| Timestamp::from(at).to_string());
                 let latest = latest.unwrap_or_else(|| "-".to_owned());
                 println!("{:<40} {:>8} {latest}", asset.asset, asset.events);
             }
         }
         AssetVerb::Events { asset, limit } => {
-            for event in operations.asset_events(asset.as_deref(), limit).await?.items {
+            let place = at(&["asset-events"]).with_some("asset", asset).with("limit", limit);
+            let events: Page<AssetEvent> = client.get(place).await?;
+            for event in events.items {
                 let at = Timestamp::from(event.at);
                 println!("{:>8} {at} {} {}", event.sequence, event.asset, event.source);
             }
         }
         AssetVerb::Materialize { asset } => {
-            operations.materialize(&asset).await?;
+            let request = AssetRequest { asset: asset.clone() };
+            client.post::<()>(at(&["asset-events"]), &request).await?;
             println!("{asset} is new");
         }
     }

@@ -2,36 +2,41 @@
 
 use towpath_common::backfill::{BackfillId, BackfillState};
 use towpath_common::time::Timestamp;
-use towpath_operations::answer::{BackfillRequest, BackfillStep};
-use towpath_operations::{Operations, instant};
+use towpath_operations::answer::{
+    Backfill, BackfillPatch, BackfillPlan, BackfillRequest, BackfillStep, Page, Run,
+};
+use towpath_operations::instant;
 
 use super::runs::elapsed;
 use super::trigger::given_params;
 use crate::args::{BackfillOptions, BackfillVerb, Connection};
+use crate::client::{Client, at};
 use crate::outcome::Outcome;
 
 pub async fn run(connection: &Connection, verb: BackfillVerb) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
+    let client = connection.client().await?;
     match verb {
-        BackfillVerb::Create(options) => create(&operations, &options).await?,
+        BackfillVerb::Create(options) => create(&client, &options).await?,
         BackfillVerb::List { dag } => {
             println!("{:<36} {:<20} {:<10} RANGE", "BACKFILL", "DAG", "STATE");
-            for backfill in operations.backfills(dag.as_ref()).await?.items {
+            let place = at(&["backfills"]).with_some("dag_id", dag);
+            let backfills: Page<Backfill> = client.get(place).await?;
+            for backfill in backfills.items {
                 let (from, to) = (Timestamp::from(backfill.from), Timestamp::from(backfill.to));
                 let (id, dag_id) = (backfill.backfill_id, backfill.dag_id);
                 println!("{id:<36} {dag_id:<20} {:<10} {from} to {to}", backfill.state);
             }
         }
-        BackfillVerb::Show { id } => show(&operations, id).await?,
-        BackfillVerb::Pause { id } => set(&operations, id, BackfillState::Paused).await?,
-        BackfillVerb::Resume { id } => set(&operations, id, BackfillState::Running).await?,
-        BackfillVerb::Cancel { id } => set(&operations, id, BackfillState::Cancelled).await?,
+        BackfillVerb::Show { id } => show(&client, id).await?,
+        BackfillVerb::Pause { id } => set(&client, id, BackfillState::Paused).await?,
+        BackfillVerb::Resume { id } => set(&client, id, BackfillState::Running).await?,
+        BackfillVerb::Cancel { id } => set(&client, id, BackfillState::Cancelled).await?,
     }
     Ok(Outcome::Done)
 }
 
-async fn create(operations: &Operations, options: &BackfillOptions) -> anyhow::Result<()> {
-    let dag = operations.deployed(&options.dag).await?;
+async fn create(client: &Client, options: &BackfillOptions) -> anyhow::Result<()> {
+    let dag = client.deployed(&options.dag).await?;
     // Here dates are checked under the names that they have on the command line.
     instant("--from", &options.from, &dag)?;
     instant("--to", &options.to, &dag)?;
@@ -48,7 +53,7 @@ async fn create(operations: &Operations, options: &BackfillOptions) -> anyhow::R
         downstream: options.downstream,
         dry_run: options.dry_run,
     };
-    let plan = operations.create_backfill(&request).await?;
+    let plan: BackfillPlan = client.post(at(&["backfills"]), &request).await?;
     for step in &plan.steps {
         println!("{} {}", Timestamp::from(step.logical_date), words(step));
     }
@@ -68,18 +73,20 @@ fn words(step: &BackfillStep) -> String {
     }
 }
 
-async fn show(operations: &Operations, id: BackfillId) -> anyhow::Result<()> {
-    let backfill = operations.backfill(id).await?;
+async fn show(client: &Client, id: BackfillId) -> anyhow::Result<()> {
+    let id = id.to_string();
+    let backfill: Backfill = client.get(at(&["backfills", &id])).await?;
     let (from, to) = (Timestamp::from(backfill.from), Timestamp::from(backfill.to));
     println!("{} {} {from} to {to}", backfill.dag_id, backfill.state);
-    for run in operations.services.store.backfill_runs(id).await? {
+    let runs: Page<Run> = client.get(at(&["backfills", &id, "runs"])).await?;
+    for run in runs.items {
         println!("{:<45} {:<8} {:>8}", run.run_id, run.state, elapsed(&run));
     }
     Ok(())
 }
 
-async fn set(operations: &Operations, id: BackfillId, state: BackfillState) -> anyhow::Result<()> {
-    operations.set_backfill(id, state).await?;
+async fn set(client: &Client, id: BackfillId, state: BackfillState) -> anyhow::Result<()> {
+    client.patch(at(&["backfills", &id.to_string()]), &BackfillPatch { state }).await?;
     println!("backfill {id} is to be {state}");
     Ok(())
 }

@@ -5,6 +5,7 @@ use towpath_common::id::{TaskId, instance_name};
 use towpath_operations::answer::{Changed, ClearRequest, MarkRequest};
 
 use crate::args::{ClearOptions, Connection, Selected};
+use crate::client::at;
 use crate::outcome::Outcome;
 
 pub async fn clear_tasks(
@@ -45,9 +46,10 @@ async fn clear(
     run: &str,
     request: &ClearRequest,
 ) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let run = operations.find_run(run).await?;
-    print(&operations.clear(run.key, request).await?, "are being cleared");
+    let client = connection.client().await?;
+    let run = client.run(run).await?;
+    let place = at(&["runs", &run.run_key.to_string(), "clear"]);
+    print(&client.post(place, request).await?, "are being cleared");
     Ok(Outcome::Done)
 }
 
@@ -57,8 +59,8 @@ pub async fn mark_tasks(
     state: Verdict,
     dry_run: bool,
 ) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let run = operations.find_run(&meant.run).await?;
+    let client = connection.client().await?;
+    let run = client.run(&meant.run).await?;
     let request = MarkRequest {
         state,
         tasks: names(&meant.tasks),
@@ -69,7 +71,8 @@ pub async fn mark_tasks(
         future: meant.future,
         dry_run,
     };
-    print(&operations.mark(run.key, &request).await?, &format!("are being marked as {state}"));
+    let place = at(&["runs", &run.run_key.to_string(), "mark"]);
+    print(&client.post(place, &request).await?, &format!("are being marked as {state}"));
     Ok(Outcome::Done)
 }
 
@@ -78,8 +81,8 @@ pub async fn mark_run(
     run: &str,
     state: Verdict,
 ) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let run = operations.find_run(run).await?;
+    let client = connection.client().await?;
+    let run = client.run(run).await?;
     let request = MarkRequest {
         state,
         tasks: Vec::new(),
@@ -90,7 +93,7 @@ pub async fn mark_run(
         future: false,
         dry_run: false,
     };
-    operations.mark(run.key, &request).await?;
+    client.post::<Changed>(at(&["runs", &run.run_key.to_string(), "mark"]), &request).await?;
     println!("{} is being marked as {state}", run.run_id);
     Ok(Outcome::Done)
 }

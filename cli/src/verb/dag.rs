@@ -1,16 +1,18 @@
 //! `towpath dag …`.
 
 use anyhow::Context;
-use towpath_common::id::{DagId, RunKey};
-use towpath_common::port::DagFilter;
-use towpath_operations::answer::{DagPatch, TriggerRequest};
-use towpath_operations::{Actor, Authored, Operations, PAGE_MAX, first_moment};
+use towpath_common::id::DagId;
+use towpath_operations::answer::{
+    DagPatch, DagSummary, DeployRequest, Deployed, TriggerRequest, Triggered,
+};
+use towpath_operations::{Authored, first_moment};
 
 use super::files::read_all;
 use super::runs::{print_runs, tell_failures};
 use super::trigger::{logical_date, params, request};
 use super::{next_runs, plan, rehearse};
 use crate::args::{Connection, DagRunOptions, DagVerb, TriggerOptions};
+use crate::client::{Client, at};
 use crate::embedded::{Engine, EngineConfig};
 use crate::operations::somebody;
 use crate::outcome::Outcome;
@@ -22,22 +24,22 @@ pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outco
         DagVerb::Validate { files } => validate(&read_all(&files)?),
         DagVerb::Apply { files, paused } => {
             let dags = read_all(&files)?;
-            return apply(&connection.operations().await?, &dags, paused).await;
+            apply(&connection.client().await?, &dags, paused).await?;
         }
         DagVerb::Plan { files } => {
             let dags = read_all(&files)?;
-            plan::plan(&connection.operations().await?, &dags).await?;
+            plan::plan(&connection.client().await?, &dags).await?;
         }
         DagVerb::NextRuns { dag, count, from } => {
             next_runs::next_runs(connection, &dag, count, from).await?;
         }
         DagVerb::Test(options) => return rehearse::rehearse(&options),
-        DagVerb::List => list(&connection.operations().await?).await?,
-        DagVerb::Show { dag } => show(&connection.operations().await?, &dag).await?,
+        DagVerb::List => list(&connection.client().await?).await?,
+        DagVerb::Show { dag } => show(&connection.client().await?, &dag).await?,
         DagVerb::Trigger(options) => return trigger_and_watch(connection, options).await,
         DagVerb::Run(options) => return run_file(connection, options).await,
-        DagVerb::Pause { dag } => pause(&connection.operations().await?, dag, true).await?,
-        DagVerb::Unpause { dag } => pause(&connection.operations().await?, dag, false).await?,
+        DagVerb::Pause { dag } => pause(&connection.client().await?, dag, true).await?,
+        DagVerb::Unpause { dag } => pause(&connection.client().await?, dag, false).await?,
         DagVerb::Schema => println!("{:#}", towpath_dagfile::schema()),
     }
     Ok(Outcome::Done)
@@ -49,63 +51,70 @@ fn validate(dags: &[Authored]) {
     }
 }
 
-async fn apply(
-    operations: &Operations,
-    dags: &[Authored],
-    paused: bool,
-) -> anyhow::Result<Outcome> {
-    for read in dags {
-        let deployed = operations.deploy(read, paused).await?;
+async fn apply(client: &Client, dags: &[Authored], paused: bool) -> anyhow::Result<()> {
+    for dag in dags {
+        let deployed = deploy(client, dag, paused).await?;
         let what = if deployed.new { "deployed" } else { "unchanged" };
-        println!("{} {what}, version {}", read.dag.dag_id, read.dag.version().short());
+        println!("{} {what}, version {}", deployed.dag_id, plan::short(&deployed.version));
     }
-    Ok(Outcome::Done)
-}
-
-async fn list(operations: &Operations) -> anyhow::Result<()> {
-    println!("{:<30} {:<12} {:<7}", "DAG", "VERSION", "STATE");
-    let mut after: Option<DagId> = None;
-    loop {
-        let page = operations.dags(DagFilter::default(), after.as_ref(), PAGE_MAX).await?;
-        for dag in &page.items {
-            let state = if dag.paused { "paused" } else { "active" };
-            println!("{:<30} {:<12} {state:<7}", dag.dag_id, &dag.version[..12]);
-        }
-        match page.next {
-            Some(next) => after = Some(DagId::new(&next)?),
-            None => return Ok(()),
-        }
-    }
-}
-
-async fn show(operations: &Operations, dag_id: &DagId) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(&operations.deployed(dag_id).await?)?);
     Ok(())
 }
 
-async fn pause(operations: &Operations, dag_id: DagId, paused: bool) -> anyhow::Result<()> {
-    operations.patch_dag(&dag_id, &DagPatch { paused }).await?;
+async fn deploy(client: &Client, dag: &Authored, paused: bool) -> anyhow::Result<Deployed> {
+    let request = DeployRequest {
+        source: dag.source.clone(),
+        paused,
+        // A folder of this machine means nothing to another.
+        source_dir: dag.source_dir.clone().filter(|_| !client.is_remote()),
+    };
+    client.post(at(&["dags"]), &request).await
+}
+
+async fn list(client: &Client) -> anyhow::Result<()> {
+    println!("{:<30} {:<12} {:<7}", "DAG", "VERSION", "STATE");
+    for dag in client.list::<DagSummary>(at(&["dags"]), None).await? {
+        let state = if dag.paused { "paused" } else { "active" };
+        println!("{:<30} {:<12} {state:<7}", dag.dag_id, plan::short(&dag.version));
+    }
+    Ok(())
+}
+
+async fn show(client: &Client, dag_id: &DagId) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(&client.deployed(dag_id).await?)?);
+    Ok(())
+}
+
+async fn pause(client: &Client, dag_id: DagId, paused: bool) -> anyhow::Result<()> {
+    client.patch(at(&["dags", dag_id.as_str()]), &DagPatch { paused }).await?;
     println!("{dag_id} {}", if paused { "paused" } else { "unpaused" });
     Ok(())
+}
+
+async fn trigger(
+    client: &Client,
+    dag_id: &DagId,
+    request: &TriggerRequest,
+    key: Option<&str>,
+) -> anyhow::Result<Triggered> {
+    client.post_once(at(&["dags", dag_id.as_str(), "runs"]), key, request).await
 }
 
 async fn trigger_and_watch(
     connection: &Connection,
     options: TriggerOptions,
 ) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let dag = operations.deployed(&options.dag).await?;
+    let client = connection.client().await?;
+    let dag = client.deployed(&options.dag).await?;
     let request = request(&options, &dag)?;
     let key = options.idempotency_key.as_deref();
-    let asked = operations.trigger(&dag.dag_id, &request, key).await?;
+    let asked = trigger(&client, &dag.dag_id, &request, key).await?;
     println!("{} {}", asked.dag_id, asked.run_id);
     if !options.watch {
         return Ok(Outcome::Done);
     }
-    let store = operations.services.store.as_ref();
-    let runs = watch_runs(store, &[(RunKey(asked.run_key), asked.run_id)], shutdown()?).await?;
-    print_runs(store, &runs).await?;
-    tell_failures(store, &runs, &connection.log_dir()).await?;
+    let runs = watch_runs(&client, &[asked], shutdown()?).await?;
+    print_runs(&runs);
+    tell_failures(&client, &runs).await?;
     Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)))
 }
 
@@ -131,28 +140,26 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
     let mut engine = Engine::start(EngineConfig {
         database_url: format!("sqlite://{}", home.join("towpath.db").display()),
         home,
-        log_dir: log_dir.clone(),
+        log_dir,
         keyring: connection.keyring()?,
         concurrency: options.concurrency,
     })
     .await?;
-    let operations = Operations::new(engine.services.clone(), Actor::local(somebody()));
-    operations.deploy(&read, false).await?;
+    let client = Client::here(engine.services.clone(), somebody());
+    deploy(&client, &read, false).await?;
     let mut asked = Vec::new();
     for date in dates {
         let logical_date = Some(date.to_string());
         let request = TriggerRequest { logical_date, params: params.clone(), run_id: None };
-        let triggered = operations.trigger(&dag.dag_id, &request, None).await?;
-        asked.push((RunKey(triggered.run_key), triggered.run_id));
+        asked.push(trigger(&client, &dag.dag_id, &request, None).await?);
     }
-    let store = operations.services.store.as_ref();
     let runs = tokio::select! {
-        runs = watch_runs(store, &asked, stopped) => runs,
+        runs = watch_runs(&client, &asked, stopped) => runs,
         error = engine.failed() => Err(error),
     };
     if let Ok(runs) = &runs {
-        print_runs(store, runs).await?;
-        tell_failures(store, runs, &log_dir).await?;
+        print_runs(runs);
+        tell_failures(&client, runs).await?;
     }
     engine.stop().await?;
     Ok(Outcome::of_runs(runs?.iter().map(|run| &run.state)))

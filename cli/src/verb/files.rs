@@ -57,6 +57,6 @@ fn read_file(file: &Path) -> anyhow::Result<Result<Authored, towpath_dagfile::Di
     let source_dir = std::path::absolute(file).ok();
     let source_dir = source_dir.as_deref().and_then(Path::parent);
     let source_dir = source_dir.map(|dir| dir.display().to_string());
-    let source = Some(String::from_utf8_lossy(&bytes).into_owned());
+    let source = String::from_utf8_lossy(&bytes).into_owned();
     Ok(towpath_dagfile::read(&name, &bytes).map(|dag| Authored { dag, source, source_dir }))
 }

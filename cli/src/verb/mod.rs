@@ -7,7 +7,6 @@ pub mod change;
 pub mod dag;
 pub mod files;
 pub mod health;
-mod logs;
 pub mod next_runs;
 pub mod notification;
 pub mod plan;
@@ -22,4 +21,4 @@ pub mod user;
 pub mod vault;
 pub mod why;
 
-pub use runs::elapsed;
+pub use runs::{count, elapsed};

@@ -1,22 +1,23 @@
 //! `towpath notification …`.
 
+use towpath_common::time::Timestamp;
+use towpath_operations::answer::{Notification, Page};
+
 use crate::args::{Connection, NotificationVerb};
+use crate::client::at;
 use crate::outcome::Outcome;
-use crate::settings::WAIT_VERB;
 
 pub async fn run(connection: &Connection, verb: NotificationVerb) -> anyhow::Result<Outcome> {
-    let store = connection.store(WAIT_VERB).await?;
+    let client = connection.client().await?;
     let NotificationVerb::List { limit } = verb;
     println!("{:<32} {:<14} {:<6} {:<14} ABOUT", "AT", "STATE", "TRIES", "OCCASION");
-    for (notification, status) in store.notifications(limit).await? {
-        let about = match &notification.attempt {
-            Some(attempt) => attempt.to_string(),
-            None => notification.run.to_string(),
-        };
-        let at = status.at.to_string();
-        let (state, tries, occasion) = (status.state, status.tries, notification.occasion);
-        println!("{at:<32} {state:<14} {tries:<6} {occasion:<14} {about}");
-        if let Some(error) = status.error {
+    let told: Page<Notification> = client.get(at(&["notifications"]).with("limit", limit)).await?;
+    for notification in told.items {
+        let Notification { occasion, state, tries, error, run_key, task_id, .. } = notification;
+        let about = task_id.map_or_else(String::new, |task| format!(" {task}"));
+        let at = Timestamp::from(notification.at).to_string();
+        println!("{at:<32} {state:<14} {tries:<6} {occasion:<14} {run_key}{about}");
+        if let Some(error) = error {
             println!("    {error}");
         }
     }

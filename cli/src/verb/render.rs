@@ -1,21 +1,22 @@
 //! `towpath task render`: what a worker would run.
 
 use towpath_common::id::TaskId;
-use towpath_operations::InstanceName;
+use towpath_operations::answer::Rendered;
 
 use crate::args::Connection;
+use crate::client::at;
 use crate::outcome::Outcome;
 
 pub async fn render(
     connection: &Connection,
     run: &str,
     task: &TaskId,
-    map_index: i32,
+    map_index: Option<i32>,
 ) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let run = operations.find_run(run).await?.key;
-    let name = InstanceName { run, task: task.clone(), map_index };
-    let rendered = operations.rendered(&name).await?;
+    let client = connection.client().await?;
+    let run = client.run(run).await?.run_key.to_string();
+    let place = at(&["runs", &run, "tasks", task.as_str(), "rendered"]);
+    let rendered: Rendered = client.get(place.with_some("map_index", map_index)).await?;
     println!("command: {:?}", rendered.command);
     for (name, value) in &rendered.environment {
         println!("{name}={value}");

@@ -1,35 +1,35 @@
 //! `towpath run …`.
 
-use towpath_common::id::{DagId, UNMAPPED, instance_name};
-use towpath_common::plan::Plan;
-use towpath_common::port::Store;
-use towpath_common::run::{DagRun, InstanceRecord};
+use std::collections::BTreeMap;
+
+use towpath_common::id::{DagId, UNMAPPED};
 use towpath_common::state::TaskState;
-use towpath_operations::Operations;
+use towpath_operations::answer::{Graph, Run, TaskInstance, TaskInstanceDetail, Triggered};
 
 use super::change;
-use super::runs::{elapsed, print_runs, tell_failures};
+use super::plan::short;
+use super::runs::{named, print_runs, tell_failures};
 use crate::args::{Connection, RunVerb};
+use crate::client::{Client, Place, at};
 use crate::outcome::Outcome;
 use crate::progress::watch_runs;
 use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let store = operations.services.store.as_ref();
     match verb {
-        RunVerb::List { dag, limit } => list(store, dag.as_ref(), limit).await?,
-        RunVerb::Show { run } => show(&operations, &operations.find_run(&run).await?).await?,
-        RunVerb::Watch { run } => {
-            let run = operations.find_run(&run).await?;
-            let runs = watch_runs(store, &[(run.key, run.run_id)], shutdown()?).await?;
-            print_runs(store, &runs).await?;
-            tell_failures(store, &runs, &connection.log_dir()).await?;
-            return Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)));
+        RunVerb::List { dag, limit } => {
+            print_runs(&list(&connection.client().await?, dag.as_ref(), limit).await?);
         }
+        RunVerb::Show { run } => {
+            let client = connection.client().await?;
+            show(&client, &client.run(&run).await?).await?;
+        }
+        RunVerb::Watch { run } => return watch(&connection.client().await?, &run).await,
         RunVerb::Cancel { run } => {
-            let run = operations.find_run(&run).await?;
-            operations.cancel(run.key).await?;
+            let client = connection.client().await?;
+            let run = client.run(&run).await?;
+            let place = at(&["runs", &run.run_key.to_string(), "cancel"]);
+            client.post::<()>(place, &()).await?;
             println!("{} is being cancelled", run.run_id);
         }
         RunVerb::Clear { run, how } => return change::clear_run(connection, &run, &how).await,
@@ -38,68 +38,69 @@ pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outco
     Ok(Outcome::Done)
 }
 
-async fn list(store: &dyn Store, dag_id: Option<&DagId>, limit: u32) -> anyhow::Result<()> {
-    let runs = store.runs(dag_id, limit).await?;
-    let width = runs.iter().map(|summary| summary.run.run_id.len()).max().unwrap_or(0).max(6);
-    println!(
-        "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>7} {:>8}",
-        "DAG", "RUN", "STATE", "SUCCESS", "FAILED", "RUNNING", "TIME"
-    );
-    for summary in runs {
-        println!(
-            "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>7} {:>8}",
-            summary.run.dag_id,
-            summary.run.run_id,
-            summary.run.state,
-            summary.success,
-            summary.failed,
-            summary.running,
-            elapsed(&summary.run)
-        );
-    }
-    Ok(())
+async fn list(client: &Client, dag_id: Option<&DagId>, limit: u32) -> anyhow::Result<Vec<Run>> {
+    let place = at(&["runs"]).with("counts", true).with_some("dag_id", dag_id);
+    client.list(place, Some(limit)).await
 }
 
-async fn show(operations: &Operations, run: &DagRun) -> anyhow::Result<()> {
-    let store = operations.services.store.as_ref();
-    println!("{} {} {} (version {})", run.dag_id, run.run_id, run.state, run.version.short());
-    let records = store.instances(run.key).await?;
-    let dag = store.dag_version(&run.version).await?;
-    let earlier = store.ended_attempts(run.key).await?;
+async fn watch(client: &Client, name: &str) -> anyhow::Result<Outcome> {
+    let Run { run_key, dag_id, run_id, .. } = client.run(name).await?;
+    let asked = Triggered { run_key, dag_id, run_id };
+    let runs = watch_runs(client, &[asked], shutdown()?).await?;
+    print_runs(&runs);
+    tell_failures(client, &runs).await?;
+    Ok(Outcome::of_runs(runs.iter().map(|run| &run.state)))
+}
+
+async fn show(client: &Client, run: &Run) -> anyhow::Result<()> {
+    println!("{} {} {} (version {})", run.dag_id, run.run_id, run.state, short(&run.version));
+    let key = run.run_key.to_string();
+    let graph = at(&["dags", &run.dag_id, "graph"]).with("version", &run.version);
+    let graph: Graph = client.get(graph).await?;
+    let mut instances: BTreeMap<String, Vec<TaskInstance>> = BTreeMap::new();
+    for instance in client.list::<TaskInstance>(at(&["runs", &key, "tasks"]), None).await? {
+        instances.entry(instance.task_id.clone()).or_default().push(instance);
+    }
     println!("{:<30} {:<16} {:>8} {:<20} WHY", "TASK", "STATE", "ATTEMPTS", "WORKER");
-    let plan = dag.and_then(|dag| Plan::new(dag).ok());
-    for (plan, task) in plan.iter().flat_map(|plan| plan.dag.tasks.iter().map(move |t| (plan, t))) {
-        let mut of_task: Vec<_> = records.iter().filter(|record| record.task == task.id).collect();
-        of_task.sort_by_key(|record| record.instance.map_index);
+    for task in &graph.tasks {
+        let mut of_task = instances.remove(&task.task_id).unwrap_or_default();
         if of_task.len() > 1 {
             // What the task was before it was expanded.
-            of_task.retain(|record| record.instance.map_index > UNMAPPED);
+            of_task.retain(|instance| instance.map_index > UNMAPPED);
         }
         if of_task.is_empty() {
-            println!("{:<30} {:<16} {:>8}", task.id, TaskState::None, 0);
+            println!("{:<30} {:<16} {:>8}", task.task_id, TaskState::None, 0);
         }
-        let map_indexes = of_task.iter().map(|record| record.instance.map_index);
-        let labels = operations.labels(run, plan, task, map_indexes).await?;
-        for record in of_task {
-            let map_index = record.instance.map_index;
-            let label = labels.get(&map_index).map(|label| format!(" ({label})"));
-            let name =
-                format!("{}{}", instance_name(&task.id, map_index), label.unwrap_or_default());
-            let of_instance = |attempt: &&InstanceRecord| {
-                attempt.task == task.id && attempt.instance.map_index == map_index
-            };
-            for attempt in earlier.iter().filter(of_instance) {
-                print_attempt(&name, attempt);
-            }
-            print_attempt(&name, record);
+        for instance in of_task {
+            let place = at(&["runs", &key, "tasks", &instance.task_id]);
+            print(client, place.with("map_index", instance.map_index), &instance).await?;
         }
     }
     Ok(())
 }
 
-fn print_attempt(task: &str, record: &InstanceRecord) {
-    let instance = &record.instance;
-    let worker = instance.worker.as_ref().map_or("-", |worker| worker.as_str());
-    let why = instance.failure.as_ref().map(ToString::to_string).unwrap_or_default();
-    println!("{task:<30} {:<16} {:>8} {worker:<20} {why}", instance.state, instance.attempt);
+/// With its earlier attempts, if it has any.
+async fn print(client: &Client, place: Place, instance: &TaskInstance) -> anyhow::Result<()> {
+    let label = instance.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
+    let name = format!("{}{label}", named(instance));
+    if instance.attempt < 2 && instance.state.is_terminal() {
+        print_attempt(&name, instance);
+        return Ok(());
+    }
+    let detail: TaskInstanceDetail = client.get(place).await?;
+    let attempts = &detail.attempts;
+    attempts.iter().for_each(|attempt| print_attempt(&name, attempt));
+    // Between two attempts it is in a state that is neither's.
+    if attempts.last().is_none_or(|last| last.state != instance.state) {
+        print_attempt(&name, instance);
+    }
+    Ok(())
+}
+
+fn print_attempt(task: &str, attempt: &TaskInstance) {
+    let worker = attempt.worker.as_deref().unwrap_or("-");
+    let failure = attempt.failure.as_ref();
+    let why = failure.map(|failure| format!("{}: {}", failure.class, failure.message));
+    let (state, number, why) = (attempt.state, attempt.attempt, why.unwrap_or_default());
+    println!("{task:<30} {state:<16} {number:>8} {worker:<20} {why}");
 }

@@ -1,76 +1,79 @@
 //! Runs as tables, and what failed in them.
 
-use std::path::Path;
-
-use towpath_common::port::Store;
-use towpath_common::run::DagRun;
+use towpath_common::id::{TaskId, instance_name};
 use towpath_common::state::TaskState;
 use towpath_common::time::{Clock, SystemClock};
-use towpath_worker::log_path;
+use towpath_operations::answer::{LogLines, Run, TaskInstance};
 
-use super::logs::last_lines;
+use crate::client::{Client, at};
 
 /// Lines of a failed task's log that are shown with the failure.
-const LINES_SHOWN: usize = 10;
+const LINES_SHOWN: u64 = 10;
 
-pub async fn print_runs(store: &dyn Store, runs: &[DagRun]) -> anyhow::Result<()> {
+pub fn print_runs(runs: &[Run]) {
     let width = runs.iter().map(|run| run.run_id.len()).max().unwrap_or(0).max(6);
     println!(
-        "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>8}",
-        "DAG", "RUN", "STATE", "SUCCESS", "FAILED", "TIME"
+        "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>7} {:>8}",
+        "DAG", "RUN", "STATE", "SUCCESS", "FAILED", "RUNNING", "TIME"
     );
     for run in runs {
-        let records = store.instances(run.key).await?;
-        let count = |states: &[TaskState]| {
-            records.iter().filter(|record| states.contains(&record.instance.state)).count()
-        };
         println!(
-            "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>8}",
+            "{:<20} {:<width$} {:<8} {:>7} {:>6} {:>7} {:>8}",
             run.dag_id,
             run.run_id,
             run.state,
-            count(&[TaskState::Success]),
-            count(&[TaskState::Failed, TaskState::UpstreamFailed]),
+            count(run, |state| state == TaskState::Success),
+            count(run, TaskState::is_failed),
+            count(run, |state| state == TaskState::Running),
             elapsed(run)
         );
     }
-    Ok(())
+}
+
+/// How many of its instances are in such a state.
+pub fn count(run: &Run, is: impl Fn(TaskState) -> bool) -> u64 {
+    let counts = run.counts.iter().flatten();
+    counts.filter(|(state, _)| is(**state)).map(|(_, count)| count).sum()
 }
 
 /// How long a run has taken so far.
-pub fn elapsed(run: &DagRun) -> String {
-    let end = run.ended_at.unwrap_or_else(|| SystemClock.now());
+pub fn elapsed(run: &Run) -> String {
+    let end = run.ended_at.unwrap_or_else(|| SystemClock.now().to_utc());
     match run.started_at {
-        Some(start) => format!("{:.1}s", end.since(start).as_secs_f64()),
+        Some(start) => format!("{:.1}s", (end - start).as_seconds_f64()),
         None => "-".to_owned(),
     }
 }
 
 /// Each failed task, why, and the end of its log.
-pub async fn tell_failures(
-    store: &dyn Store,
-    runs: &[DagRun],
-    log_dir: &Path,
-) -> anyhow::Result<()> {
+pub async fn tell_failures(client: &Client, runs: &[Run]) -> anyhow::Result<()> {
     for run in runs {
-        for record in store.instances(run.key).await? {
-            let Some(failure) = record.instance.failure.as_deref() else { continue };
-            if record.instance.state != TaskState::Failed {
-                continue;
-            }
-            println!("\n{} {} failed: {failure}", run.run_id, record.task);
-            let attempt = towpath_common::id::AttemptKey {
-                run: run.key,
-                task: record.task,
-                map_index: record.instance.map_index,
-                number: record.instance.attempt,
-            };
-            for line in
-                last_lines(&log_path(log_dir, &run.dag_id, &run.run_id, &attempt), LINES_SHOWN)
-            {
+        let tasks = at(&["runs", &run.run_key.to_string(), "tasks"]);
+        let failed = tasks.with("state", TaskState::Failed);
+        for instance in client.list::<TaskInstance>(failed, None).await? {
+            let Some(failure) = &instance.failure else { continue };
+            let class = failure.class;
+            println!("\n{} {} failed: {class}: {}", run.run_id, named(&instance), failure.message);
+            for line in last_lines(client, &instance).await? {
                 println!("    {line}");
             }
         }
     }
     Ok(())
+}
+
+async fn last_lines(client: &Client, instance: &TaskInstance) -> anyhow::Result<Vec<String>> {
+    let log = at(&["runs", &instance.run_key.to_string(), "tasks", &instance.task_id, "log"])
+        .with("map_index", instance.map_index)
+        .with("last", LINES_SHOWN);
+    // What has failed before it began has printed nothing.
+    let lines: Option<LogLines> = client.find(log).await?;
+    Ok(lines.map(|log| log.lines).unwrap_or_default())
+}
+
+pub fn named(instance: &TaskInstance) -> String {
+    match TaskId::new(&instance.task_id) {
+        Ok(task) => instance_name(&task, instance.map_index),
+        Err(_) => instance.task_id.clone(),
+    }
 }

@@ -4,17 +4,19 @@ use std::io::Read;
 
 use anyhow::{Context, bail};
 use towpath_common::time::Timestamp;
-use towpath_operations::answer::{TokenRequest, UserRequest};
+use towpath_operations::answer::{NewToken, Page, Token, TokenRequest, User, UserRequest};
 
 use crate::args::{Connection, TokenVerb, UserVerb};
+use crate::client::at;
 use crate::outcome::Outcome;
 
 pub async fn users(connection: &Connection, verb: UserVerb) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
+    let client = connection.client().await?;
     match verb {
         UserVerb::List => {
             println!("{:<24} {:<9} ROLES", "USER", "STATE");
-            for user in operations.users().await?.items {
+            let users: Page<User> = client.get(at(&["users"])).await?;
+            for user in users.items {
                 let state = if user.disabled { "disabled" } else { "enabled" };
                 let roles: Vec<String> =
                     user.roles.iter().map(|(team, role)| format!("{team}={role}")).collect();
@@ -27,11 +29,11 @@ pub async fn users(connection: &Connection, verb: UserVerb) -> anyhow::Result<Ou
                 roles: (!roles.is_empty()).then(|| roles.into_iter().collect()),
                 disabled: (disable || enable).then_some(disable),
             };
-            operations.put_user(&name, request).await?;
+            client.put::<User>(at(&["users", &name]), &request).await?;
             println!("user {name} is set");
         }
         UserVerb::Delete { name } => {
-            operations.delete_user(&name).await?;
+            client.delete(at(&["users", &name])).await?;
             println!("user {name} is gone");
         }
     }
@@ -39,22 +41,24 @@ pub async fn users(connection: &Connection, verb: UserVerb) -> anyhow::Result<Ou
 }
 
 pub async fn tokens(connection: &Connection, verb: TokenVerb) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
+    let client = connection.client().await?;
     match verb {
         TokenVerb::List => {
             println!("{:<36} {:<16} {:<9} {:<32} NAME", "TOKEN", "USER", "ROLE", "EXPIRES");
-            for token in operations.tokens().await?.items {
+            let tokens: Page<Token> = client.get(at(&["tokens"])).await?;
+            for token in tokens.items {
                 let expires = Timestamp::from(token.expires_at).to_string();
                 let (id, user, role) = (token.id, token.user, token.role_max);
                 println!("{id:<36} {user:<16} {role:<9} {expires:<32} {}", token.name);
             }
         }
         TokenVerb::Create { user, name, role, days } => {
-            let request = TokenRequest { name, role_max: role, days };
-            println!("{}", operations.create_token_for(&user, &request).await?.secret);
+            let request = TokenRequest { user: Some(user), name, role_max: role, days };
+            let token: NewToken = client.post(at(&["tokens"]), &request).await?;
+            println!("{}", token.secret);
         }
         TokenVerb::Delete { id } => {
-            operations.delete_token(id).await?;
+            client.delete(at(&["tokens", &id.to_string()])).await?;
             println!("token {id} is gone");
         }
     }

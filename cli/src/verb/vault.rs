@@ -2,26 +2,28 @@
 
 use std::io::Read;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde::Serialize;
 use towpath_common::connection::Connection as Place;
 use towpath_common::id::EntryName;
-use towpath_common::port::Store;
 use towpath_common::time::{Clock, SystemClock, Timestamp};
-use towpath_common::vault::{Entry, EntryKind};
-use towpath_operations::Operations;
-use towpath_operations::answer::{ConnectionRequest, VariableRequest};
-use towpath_rendering::{Keyring, Masker, Vault};
+use towpath_common::vault::EntryKind;
+use towpath_operations::answer::{ConnectionRequest, Page, VariableRequest, VaultEntry};
+use towpath_rendering::{Keyring, Masker, Rendering};
 
 use crate::args::{Connection, ConnectionVerb, EncryptionKeyVerb, VariableVerb};
+use crate::client::at;
+use crate::keys::rendering;
 use crate::outcome::Outcome;
+use crate::settings::WAIT_VERB;
 
 pub async fn variables(connection: &Connection, verb: VariableVerb) -> anyhow::Result<Outcome> {
-    let desk = Desk::open(connection, EntryKind::Variable).await?;
+    let desk = Desk { connection, kind: EntryKind::Variable };
     match verb {
         VariableVerb::List => desk.list().await?,
         VariableVerb::Set { name, value, secret, description } => {
             let request = VariableRequest { value: given(value)?, secret, description };
-            desk.operations.put_variable(&name, &request).await?;
+            desk.put(&name, &request).await?;
             println!("variable {name} is set");
         }
         VariableVerb::Get { name } => println!("{}", desk.opened(&name).await?),
@@ -31,14 +33,14 @@ pub async fn variables(connection: &Connection, verb: VariableVerb) -> anyhow::R
 }
 
 pub async fn connections(connection: &Connection, verb: ConnectionVerb) -> anyhow::Result<Outcome> {
-    let desk = Desk::open(connection, EntryKind::Connection).await?;
+    let desk = Desk { connection, kind: EntryKind::Connection };
     match verb {
         ConnectionVerb::List => desk.list().await?,
         ConnectionVerb::Set { name, uri, description } => {
             let text = given(uri)?;
             let place: Place = text.trim().parse().with_context(|| format!("connection {name}"))?;
             let request = ConnectionRequest { uri: text, description };
-            desk.operations.put_connection(&name, &request).await?;
+            desk.put(&name, &request).await?;
             println!("connection {name} is set: {place:?}");
         }
         ConnectionVerb::Get { name } => {
@@ -54,14 +56,16 @@ pub async fn keys(connection: &Connection, verb: EncryptionKeyVerb) -> anyhow::R
     match verb {
         EncryptionKeyVerb::Generate => println!("{}", Keyring::generate()),
         EncryptionKeyVerb::Rotate => {
+            let Rendering { store, vault } = unsealing(connection).await?;
             let mut sealed = 0;
             for kind in [EntryKind::Variable, EntryKind::Connection] {
-                let desk = Desk::open(connection, kind).await?;
-                for entry in desk.store().entries(kind).await? {
-                    let text = desk.vault().open(&entry)?;
-                    let anew = desk.sealed(&entry.name, &text)?;
+                for entry in store.entries(kind).await? {
+                    let text = vault.open(&entry)?;
+                    let name = entry.name.clone();
+                    let anew = vault.seal(kind, name, &text, SystemClock.now());
+                    let anew = anew.with_context(|| format!("{kind} {}", entry.name))?;
                     // What somebody has set meanwhile was sealed with a present key.
-                    sealed += u32::from(desk.store().reseal(&anew, &entry.sealed).await?);
+                    sealed += u32::from(store.reseal(&anew, &entry.sealed).await?);
                 }
             }
             let key = connection.keyring()?.sealing()?.to_owned();
@@ -71,39 +75,47 @@ pub async fn keys(connection: &Connection, verb: EncryptionKeyVerb) -> anyhow::R
     Ok(Outcome::Done)
 }
 
+/// For what no API gives out.
+async fn unsealing(connection: &Connection) -> anyhow::Result<Rendering> {
+    if connection.server.is_some() {
+        bail!(
+            "no server gives out what is sealed; run this where the database and the keys are, without --server"
+        );
+    }
+    Ok(rendering(&connection.store(WAIT_VERB).await?, connection.sealing_keyring()?))
+}
+
 /// The entries of one kind.
-struct Desk {
-    operations: Operations,
+struct Desk<'a> {
+    connection: &'a Connection,
     kind: EntryKind,
 }
 
-impl Desk {
-    async fn open(connection: &Connection, kind: EntryKind) -> anyhow::Result<Self> {
-        Ok(Self { operations: connection.sealing_operations().await?, kind })
+impl Desk<'_> {
+    fn list_name(&self) -> &'static str {
+        match self.kind {
+            EntryKind::Variable => "variables",
+            EntryKind::Connection => "connections",
+        }
     }
 
-    fn store(&self) -> &dyn Store {
-        self.operations.services.store.as_ref()
-    }
-
-    fn vault(&self) -> &Vault {
-        &self.operations.services.rendering.vault
-    }
-
-    fn sealed(&self, name: &EntryName, text: &str) -> anyhow::Result<Entry> {
-        let sealed = self.vault().seal(self.kind, name.clone(), text, SystemClock.now());
-        sealed.with_context(|| format!("{} {name}", self.kind))
+    async fn put(&self, name: &EntryName, request: &impl Serialize) -> anyhow::Result<()> {
+        let client = self.connection.sealing_client().await?;
+        client.put(at(&[self.list_name(), name.as_str()]), request).await
     }
 
     async fn opened(&self, name: &EntryName) -> anyhow::Result<String> {
-        let entry = self.store().entry(self.kind, name).await?;
+        let Rendering { store, vault } = unsealing(self.connection).await?;
+        let entry = store.entry(self.kind, name).await?;
         let entry = entry.with_context(|| format!("there is no {} {name}", self.kind))?;
-        Ok(self.vault().open(&entry)?)
+        Ok(vault.open(&entry)?)
     }
 
     async fn list(&self) -> anyhow::Result<()> {
         println!("{:<30} {:<32} {:<8} DESCRIPTION", "NAME", "UPDATED", "SECRET");
-        for entry in self.operations.entries(self.kind).await?.items {
+        let client = self.connection.client().await?;
+        let entries: Page<VaultEntry> = client.get(at(&[self.list_name()])).await?;
+        for entry in entries.items {
             let secret = if entry.secret { "yes" } else { "no" };
             let updated_at = Timestamp::from(entry.updated_at).to_string();
             println!("{:<30} {updated_at:<32} {secret:<8} {}", entry.name, entry.description);
@@ -112,7 +124,8 @@ impl Desk {
     }
 
     async fn delete(&self, name: &EntryName) -> anyhow::Result<()> {
-        self.operations.delete_entry(self.kind, name).await?;
+        let client = self.connection.client().await?;
+        client.delete(at(&[self.list_name(), name.as_str()])).await?;
         println!("{} {name} is gone", self.kind);
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! `towpath task why`: the first thing that an instance waits for.
 
-use towpath_common::id::{TaskId, UNMAPPED};
-use towpath_operations::InstanceName;
+use towpath_common::id::TaskId;
+use towpath_operations::answer::Why;
 
 use crate::args::Connection;
+use crate::client::at;
 use crate::outcome::Outcome;
 
 pub async fn why(
@@ -12,9 +13,10 @@ pub async fn why(
     task: &TaskId,
     map_index: Option<i32>,
 ) -> anyhow::Result<Outcome> {
-    let operations = connection.operations().await?;
-    let run = operations.find_run(run).await?.key;
-    let map_index = map_index.unwrap_or(UNMAPPED);
-    println!("{}", operations.why(&InstanceName { run, task: task.clone(), map_index }).await?);
+    let client = connection.client().await?;
+    let run = client.run(run).await?.run_key.to_string();
+    let place = at(&["runs", &run, "tasks", task.as_str(), "why"]);
+    let answer: Why = client.get(place.with_some("map_index", map_index)).await?;
+    println!("{}", answer.why);
     Ok(Outcome::Done)
 }

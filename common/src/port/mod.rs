@@ -9,11 +9,10 @@ mod users;
 
 pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
-pub use reading::{Cell, DagFilter, DagSummary, ReadingStore, RunFilter, VersionRecord};
+pub use reading::{Cell, DagFilter, DagSummary, ReadingStore, RunFilter, RunOrder, VersionRecord};
 pub use store::{
     Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, OutboxStore, PeopleStore,
-    RunSummary, SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord,
-    WorkerStore, XCom,
+    SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord, WorkerStore, XCom,
 };
 
 pub use users::{AuditFilter, UserStore};

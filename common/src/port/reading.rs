@@ -7,6 +7,7 @@ use crate::id::{DagId, RunKey, TaskId, VersionId};
 use crate::run::{DagRun, InstanceRecord, RunType};
 use crate::state::{RunState, TaskState};
 use crate::time::Timestamp;
+use crate::words::words;
 
 /// Which Dags are listed. What is none does not narrow.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct RunFilter {
     /// Any of these; all if there are none.
     pub states: Vec<RunState>,
     pub run_type: Option<RunType>,
+    /// Its whole `run_id`.
+    pub run_id: Option<String>,
     /// Part of its `run_id`.
     pub search: Option<String>,
     /// Logical dates, both ends included.
@@ -35,6 +38,30 @@ pub struct RunFilter {
     pub to: Option<Timestamp>,
     /// Only those that ended at or after this.
     pub ended_since: Option<Timestamp>,
+}
+
+words!(
+    /// In which order runs are listed; a minus stands for the latest first.
+    RunOrder {
+        LastQueued = "-queued_at",
+        FirstQueued = "queued_at",
+        LastDate = "-logical_date",
+        FirstDate = "logical_date",
+    }
+);
+
+impl RunOrder {
+    /// By which instant the run has its place; its key decides between equals.
+    pub fn instant(self, run: &DagRun) -> Timestamp {
+        match self {
+            Self::LastQueued | Self::FirstQueued => run.queued_at,
+            Self::LastDate | Self::FirstDate => run.logical_date,
+        }
+    }
+
+    pub fn is_latest_first(self) -> bool {
+        matches!(self, Self::LastQueued | Self::LastDate)
+    }
 }
 
 /// A Dag as a list shows it.
@@ -81,10 +108,11 @@ pub trait ReadingStore: Send + Sync {
     ) -> Result<Vec<DagSummary>, StoreError>;
     /// The latest deployment first.
     async fn versions(&self, dag_id: &DagId) -> Result<Vec<VersionRecord>, StoreError>;
-    /// The newest first, after that one: by when it was queued, then by its key.
+    /// After that one in their order.
     async fn run_page(
         &self,
         filter: &RunFilter,
+        order: RunOrder,
         after: Option<(Timestamp, RunKey)>,
         limit: u32,
     ) -> Result<Vec<DagRun>, StoreError>;

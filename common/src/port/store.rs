@@ -154,15 +154,6 @@ pub struct WorkerRecord {
     pub lease_until: Timestamp,
 }
 
-/// A run as a list shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunSummary {
-    pub run: DagRun,
-    pub success: u64,
-    pub failed: u64,
-    pub running: u64,
-}
-
 /// All of the truth. Each part is a trait of its own, so that nobody holds more than it uses.
 pub trait Store:
     DagStore
@@ -346,9 +337,6 @@ pub trait PeopleStore: Send + Sync {
     async fn backfill_runs(&self, id: BackfillId) -> Result<Vec<DagRun>, StoreError>;
     /// Puts a command into the inbox.
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError>;
-    /// The newest first.
-    async fn runs(&self, dag_id: Option<&DagId>, limit: u32)
-    -> Result<Vec<RunSummary>, StoreError>;
     /// By its `run_id`, or by its key; all that match.
     async fn find_runs(
         &self,

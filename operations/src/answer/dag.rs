@@ -120,6 +120,66 @@ pub struct Deployed {
     pub new: bool,
 }
 
+/// What deploying a DAG file would change.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DagPlan {
+    pub dag_id: String,
+    pub timezone: String,
+    pub version: String,
+    /// The version that it would replace; none: the Dag is new.
+    pub replaces: Option<String>,
+    pub tasks: Vec<TaskChange>,
+    /// Runs that would come due at once.
+    pub runs_at_once: Option<RunsAtOnce>,
+    /// When the next runs come due, if the schedule changes.
+    pub schedule: Option<ScheduleChange>,
+    /// Live runs, which stay on their version.
+    pub live_runs: Vec<RunStays>,
+    /// Pools that it names and that are not there.
+    pub missing_pools: Vec<String>,
+    /// Connections that it names and that are not stored. Of workers' environments nothing is known here.
+    pub missing_connections: Vec<MissingConnection>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TaskChange {
+    pub task_id: String,
+    /// added, changed or removed.
+    pub change: String,
+    /// The settings in which a changed task differs.
+    pub settings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunsAtOnce {
+    pub count: u64,
+    /// Whether there are more than were counted.
+    pub more: bool,
+    pub first: DateTime<Utc>,
+    pub last: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleChange {
+    pub old_timezone: Option<String>,
+    pub old: Vec<DateTime<Utc>>,
+    pub new: Vec<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RunStays {
+    pub run_id: String,
+    pub state: RunState,
+    pub version: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MissingConnection {
+    pub name: String,
+    /// The variable of workers' environments that could hold it.
+    pub environment: String,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct GridTask {
     pub task_id: String,

@@ -153,10 +153,20 @@ pub struct ConnectionRequest {
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// The DAG file's text.
+    pub source: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct DeployRequest {
     /// The DAG file's text.
     pub source: String,
     /// A Dag that is new starts paused.
     #[serde(default)]
     pub paused: bool,
+    /// The folder that process tasks start in, on workers' machines; absent: as it was.
+    #[serde(default)]
+    pub source_dir: Option<String>,
 }

@@ -230,6 +230,8 @@ pub struct LogLines {
     /// The number of the first line, from 0.
     pub first: u64,
     pub lines: Vec<String>,
+    /// Of which attempt they are.
+    pub attempt: u32,
     /// How many lines the log has so far.
     pub total: u64,
     /// Whether the attempt has ended, and no more comes.

@@ -46,6 +46,9 @@ pub struct Token {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
+    /// Whose it is; one's own by default.
+    #[serde(default)]
+    pub user: Option<String>,
     /// What it is for.
     pub name: String,
     #[serde(default = "admin")]

@@ -24,6 +24,7 @@ fn endpoints(run: &str, version: &str) -> Vec<(Method, String, Option<Value>, Ne
         (get.clone(), "/session".into(), None, Any),
         (get.clone(), "/dags".into(), None, Any),
         (post.clone(), "/dags".into(), Some(json!({ "source": source })), InTeam(2)),
+        (post.clone(), "/dag-plans".into(), Some(json!({ "source": source })), InTeam(2)),
         (patch.clone(), "/dags/eastern".into(), Some(json!({"paused": false})), InTeam(1)),
         (post.clone(), "/dags/eastern/runs".into(), Some(json!({})), InTeam(1)),
         (get.clone(), "/runs".into(), None, Any),
@@ -115,7 +116,9 @@ async fn roles_hold_in_their_teams_and_nowhere_else() -> anyhow::Result<()> {
                     // What is not there is not there for an admin either.
                     (_, true) => ensure!(![401, 403].contains(&found.status), "{words}"),
                     // A Dag is deployed into a team that one knows by its name.
-                    (false, _) if path != "/dags" => ensure!(found.status == 404, "{words}"),
+                    (false, _) if !path.starts_with("/dag-plans") && path != "/dags" => {
+                        ensure!(found.status == 404, "{words}");
+                    }
                     _ => ensure!(found.status == 403, "{words}"),
                 }
                 ensure!(found.status < 500, "{words}");

@@ -460,19 +460,14 @@ async fn runs_are_found_and_listed(store: Arc<dyn Store>) {
     }
     let other = "other".parse().expect("a name");
     assert_eq!(store.find_runs(Some(&other), run_id).await.expect("reads"), []);
-    assert_eq!(store.runs(Some(&other), 5).await.expect("reads"), []);
     let later = DagRun {
         key: RunKey(RandomIds.uuid()),
         run_id: "manual__2".into(),
         queued_at: at(9),
         ..scene.run.clone()
     };
-    let done = scene.record(TaskState::Success, 1);
-    let commit = Commit { new_runs: vec![later], instances: vec![done], ..Commit::default() };
+    let commit = Commit { new_runs: vec![later], ..Commit::default() };
     scene.commit(commit).await.expect("committed");
-    let listed = store.runs(None, 5).await.expect("reads");
-    let names: Vec<_> = listed.iter().map(|s| (s.run.run_id.as_str(), s.success)).collect();
-    assert_eq!(names, [("manual__2", 0), ("manual__1", 1)]);
     assert_eq!(store.live_runs().await.expect("reads").len(), 2);
 }
 

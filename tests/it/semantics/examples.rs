@@ -159,12 +159,13 @@ async fn a_dag_runs_when_its_assets_have_been_made_anew() -> anyhow::Result<()> 
         place.run("assets", "first", &[]).await?;
         let store = &place.cluster.store;
         let consumer = towpath_common::id::DagId::new("assets_consumer")?;
-        assert!(store.runs(Some(&consumer), 10).await?.is_empty(), "one of two is not both");
+        let runs_now = async || store.latest_runs(&consumer, None, 10).await;
+        assert!(runs_now().await?.is_empty(), "one of two is not both");
         place.cluster.run(&["asset", "materialize", "weather"])?;
         let runs = async |count: usize| {
             towpath_tests::process::eventually("the consumer runs", super::PATIENCE, || async {
-                let runs = store.runs(Some(&consumer), 10).await?;
-                let ended = runs.iter().all(|summary| summary.run.state.is_terminal());
+                let runs = runs_now().await?;
+                let ended = runs.iter().all(|run| run.state.is_terminal());
                 Ok((runs.len() == count && ended).then_some(runs))
             })
             .await
@@ -177,7 +178,7 @@ async fn a_dag_runs_when_its_assets_have_been_made_anew() -> anyhow::Result<()> 
         place.cluster.run(&["asset", "materialize", "weather"])?;
         let runs = runs(2).await?;
         let mut consumed: Vec<u64> =
-            runs.iter().flat_map(|s| s.run.asset_events.iter().map(|e| e.sequence)).collect();
+            runs.iter().flat_map(|run| run.asset_events.iter().map(|e| e.sequence)).collect();
         consumed.sort_unstable();
         assert_eq!(consumed, [1, 2, 3, 4, 5], "every event once");
         let listed = place.cluster.run(&["asset", "list"])?;

@@ -161,6 +161,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dag-plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what deploying a DAG file would change, and change nothing. */
+        post: operations["plan_dag"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dags": {
         parameters: {
             query?: never;
@@ -412,7 +429,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List runs, the last queued first. */
+        /** List runs. */
         get: operations["list_runs"];
         put?: never;
         post?: never;
@@ -548,7 +565,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The whole log as it was printed. */
+        /** The log as it was printed, whole or from a place on. */
         get: operations["log_download"];
         put?: never;
         post?: never;
@@ -658,7 +675,7 @@ export interface paths {
         /** List one's own tokens; an admin sees all. */
         get: operations["list_tokens"];
         put?: never;
-        /** Make a token for oneself. Its secret is shown this once. */
+        /** Make a token for oneself; an admin makes them for others too. Its secret is shown this once. */
         post: operations["create_token"];
         delete?: never;
         options?: never;
@@ -956,6 +973,23 @@ export interface components {
         DagPatch: {
             paused: boolean;
         };
+        /** @description What deploying a DAG file would change. */
+        DagPlan: {
+            dag_id: string;
+            /** @description Live runs, which stay on their version. */
+            live_runs: components["schemas"]["RunStays"][];
+            /** @description Connections that it names and that are not stored. Of workers' environments nothing is known here. */
+            missing_connections: components["schemas"]["MissingConnection"][];
+            /** @description Pools that it names and that are not there. */
+            missing_pools: string[];
+            /** @description The version that it would replace; none: the Dag is new. */
+            replaces?: string | null;
+            runs_at_once?: components["schemas"]["RunsAtOnce"] | null;
+            schedule?: components["schemas"]["ScheduleChange"] | null;
+            tasks: components["schemas"]["TaskChange"][];
+            timezone: string;
+            version: string;
+        };
         /** @description A deployed Dag as a list shows it. */
         DagSummary: {
             dag_id: string;
@@ -980,6 +1014,8 @@ export interface components {
             paused?: boolean;
             /** @description The DAG file's text. */
             source: string;
+            /** @description The folder that process tasks start in, on workers' machines; absent: as it was. */
+            source_dir?: string | null;
         };
         Deployed: {
             dag_id: string;
@@ -1071,6 +1107,11 @@ export interface components {
         };
         /** @description Lines of an attempt's log. */
         LogLines: {
+            /**
+             * Format: int32
+             * @description Of which attempt they are.
+             */
+            attempt: number;
             /** @description Whether the attempt has ended, and no more comes. */
             ended: boolean;
             /**
@@ -1108,6 +1149,11 @@ export interface components {
             /** @description None: the run itself. */
             tasks?: string[];
             upstream?: boolean;
+        };
+        MissingConnection: {
+            /** @description The variable of workers' environments that could hold it. */
+            environment: string;
+            name: string;
         };
         NewToken: components["schemas"]["Token"] & {
             /** @description Shown this once. */
@@ -1436,6 +1482,10 @@ export interface components {
             /** @description What to pass as `after` for the next part; absent at the end. */
             next?: string | null;
         };
+        PlanRequest: {
+            /** @description The DAG file's text. */
+            source: string;
+        };
         Pool: {
             /** @description Whether instances that wait without a worker keep their slots. */
             include_deferred: boolean;
@@ -1524,8 +1574,28 @@ export interface components {
         };
         /** @enum {string} */
         RunState: "queued" | "running" | "success" | "failed";
+        RunStays: {
+            run_id: string;
+            state: components["schemas"]["RunState"];
+            version: string;
+        };
         /** @enum {string} */
         RunType: "scheduled" | "manual" | "backfill" | "asset_triggered";
+        RunsAtOnce: {
+            /** Format: int64 */
+            count: number;
+            /** Format: date-time */
+            first: string;
+            /** Format: date-time */
+            last: string;
+            /** @description Whether there are more than were counted. */
+            more: boolean;
+        };
+        ScheduleChange: {
+            new: string[];
+            old: string[];
+            old_timezone?: string | null;
+        };
         /** @description Changes as the API says them. */
         Seen: {
             /** @description Runs of which too much has changed to say it one by one: look at them again. */
@@ -1564,6 +1634,13 @@ export interface components {
                 [key: string]: components["schemas"]["Role"];
             };
             user: string;
+        };
+        TaskChange: {
+            /** @description added, changed or removed. */
+            change: string;
+            /** @description The settings in which a changed task differs. */
+            settings: string[];
+            task_id: string;
         };
         /** @description A task in one run; of a mapped task, one of its instances. */
         TaskInstance: {
@@ -1639,6 +1716,8 @@ export interface components {
             /** @description What it is for. */
             name: string;
             role_max?: components["schemas"]["Role"];
+            /** @description Whose it is; one's own by default. */
+            user?: string | null;
         };
         TriggerRequest: {
             /** @description A date in the Dag's timezone, or an instant; now if it is absent. */
@@ -2999,6 +3078,110 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request does not make sense; the detail says what would. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in, or the token is unknown or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not suffice, or the CSRF token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not fit how things stand. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something is broken; the log of the API says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed is away; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    plan_dag: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DagPlan"];
+                };
             };
             /** @description The request does not make sense; the detail says what would. */
             400: {
@@ -4871,6 +5054,8 @@ export interface operations {
                 state?: string;
                 /** @description scheduled, manual, backfill or asset_triggered. */
                 run_type?: string;
+                /** @description Its whole run id; several Dags may have one each. */
+                run_id?: string;
                 /** @description Part of the run id, in any case. */
                 search?: string;
                 /** @description Logical dates from here … */
@@ -4879,6 +5064,8 @@ export interface operations {
                 to?: string;
                 /** @description Only runs that ended at or after this. */
                 ended_since?: string;
+                /** @description `-queued_at`, the last queued first, by default; `queued_at`, `-logical_date` or `logical_date`. */
+                sort?: string;
                 /** @description Whether to count their instances by state. */
                 counts?: boolean;
                 /** @description `next` of an earlier page. */
@@ -5626,6 +5813,8 @@ export interface operations {
                 first?: number;
                 /** @description How many lines, up to 2000; 1000 by default. */
                 count?: number;
+                /** @description Instead of both: so many lines from the end. */
+                last?: number;
             };
             header?: never;
             path: {
@@ -5734,6 +5923,8 @@ export interface operations {
                 map_index?: number;
                 /** @description The latest by default. */
                 attempt?: number;
+                /** @description Bytes that are left out at the beginning. */
+                offset?: number;
             };
             header?: never;
             path: {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use towpath_common::id::{DagId, RunKey, TaskId, VersionId};
 use towpath_common::port::{
-    Cell, DagFilter, DagRecord, DagSummary, ReadingStore, RunFilter, VersionRecord,
+    Cell, DagFilter, DagRecord, DagSummary, ReadingStore, RunFilter, RunOrder, VersionRecord,
 };
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
@@ -88,6 +88,7 @@ impl ReadingStore for MemoryStore {
     async fn run_page(
         &self,
         filter: &RunFilter,
+        order: RunOrder,
         after: Option<(Timestamp, RunKey)>,
         limit: u32,
     ) -> Result<Vec<DagRun>> {
@@ -98,14 +99,21 @@ impl ReadingStore for MemoryStore {
                 && filter.dag_id.as_ref().is_none_or(|dag_id| run.dag_id == *dag_id)
                 && (filter.states.is_empty() || filter.states.contains(&run.state))
                 && filter.run_type.is_none_or(|kind| run.run_type == kind)
+                && filter.run_id.as_ref().is_none_or(|run_id| run.run_id == *run_id)
                 && search.as_ref().is_none_or(|text| run.run_id.to_lowercase().contains(text))
                 && filter.from.is_none_or(|from| run.logical_date >= from)
                 && filter.to.is_none_or(|to| run.logical_date <= to)
                 && filter.ended_since.is_none_or(|at| run.ended_at.is_some_and(|end| end >= at))
-                && after.is_none_or(|after| (run.queued_at, run.key) < after)
+                && after.is_none_or(|after| match order.is_latest_first() {
+                    true => (order.instant(run), run.key) < after,
+                    false => (order.instant(run), run.key) > after,
+                })
         };
         let mut runs: Vec<DagRun> = tables.runs.values().filter(wanted).cloned().collect();
-        runs.sort_by_key(|run| std::cmp::Reverse((run.queued_at, run.key)));
+        runs.sort_by_key(|run| (order.instant(run), run.key));
+        if order.is_latest_first() {
+            runs.reverse();
+        }
         runs.truncate(limit as usize);
         Ok(runs)
     }

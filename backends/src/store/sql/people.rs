@@ -5,7 +5,7 @@ use towpath_common::asset::{AssetEvent, AssetName};
 use towpath_common::backfill::{Backfill, BackfillId};
 use towpath_common::command::InboxItem;
 use towpath_common::id::{DagId, PoolName, RunKey};
-use towpath_common::port::{LEADER, Lease, PeopleStore, RunSummary, StoreError};
+use towpath_common::port::{LEADER, Lease, PeopleStore, StoreError};
 use towpath_common::run::{DagRun, InstanceRecord, Pool};
 use towpath_common::time::Timestamp;
 
@@ -20,7 +20,6 @@ use crate::store::statement::Statement;
 pub const STATEMENTS: &[&Statement] = &[
     &GET_LEADER,
     &ASK,
-    &LIST_RUNS,
     &FIND_RUNS,
     &ENDED_ATTEMPTS,
     &PUT_POOL,
@@ -71,22 +70,6 @@ static GET_LEADER: Statement = Statement::new(
 static ASK: Statement = Statement::new(
     "INSERT INTO inbox (id, body, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
 );
-
-static LIST_RUNS: Statement = Statement::new(concat!(
-    "SELECT ",
-    run_columns!(),
-    ", (SELECT COUNT(*) FROM task_instance
-        WHERE task_instance.run_key = dag_run.run_key AND task_instance.state = 'success'),
-       (SELECT COUNT(*) FROM task_instance
-        WHERE task_instance.run_key = dag_run.run_key
-            AND task_instance.state IN ('failed', 'upstream_failed')),
-       (SELECT COUNT(*) FROM task_instance
-        WHERE task_instance.run_key = dag_run.run_key AND task_instance.state = 'running')
-     FROM dag_run
-     WHERE CAST($1 AS TEXT) IS NULL OR dag_run.dag_id = $1
-     ORDER BY dag_run.queued_at DESC, dag_run.run_key DESC
-     LIMIT $2"
-));
 
 static FIND_RUNS: Statement = Statement::new(concat!(
     "SELECT ",
@@ -157,21 +140,6 @@ impl PeopleStore for SqlStore {
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<(), StoreError> {
         let args = vec![item.id.as_str().into(), to_json(&item.body).into(), now.micros().into()];
         self.database.execute(&ASK, args).await.map(drop)
-    }
-
-    async fn runs(
-        &self,
-        dag_id: Option<&DagId>,
-        limit: u32,
-    ) -> Result<Vec<RunSummary>, StoreError> {
-        let args = vec![dag_filter(dag_id), i64::from(limit).into()];
-        let rows = self.database.fetch(&LIST_RUNS, args).await?;
-        let summary = |row| -> Result<RunSummary, StoreError> {
-            let run = run_from(row)?;
-            let count = |column| row.int(column).and_then(narrow);
-            Ok(RunSummary { run, success: count(16)?, failed: count(17)?, running: count(18)? })
-        };
-        rows.iter().map(summary).collect()
     }
 
     async fn find_runs(

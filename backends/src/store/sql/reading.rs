@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use towpath_common::id::{DagId, RunKey, TaskId};
 use towpath_common::port::{
-    Cell, DagFilter, DagSummary, ReadingStore, RunFilter, StoreError, VersionRecord,
+    Cell, DagFilter, DagSummary, ReadingStore, RunFilter, RunOrder, StoreError, VersionRecord,
 };
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
@@ -22,7 +22,10 @@ use crate::store::statement::Statement;
 pub const STATEMENTS: &[&Statement] = &[
     &DAG_PAGE,
     &VERSIONS,
-    &RUN_PAGE,
+    &LAST_QUEUED_RUNS,
+    &FIRST_QUEUED_RUNS,
+    &LAST_DATE_RUNS,
+    &FIRST_DATE_RUNS,
     &LATEST_RUNS,
     &CELLS,
     &COUNTS,
@@ -58,14 +61,16 @@ static VERSIONS: Statement = Statement::new(
      ORDER BY dag_version.deployed_at DESC, dag_version.version",
 );
 
-static RUN_PAGE: Statement = Statement::new(concat!(
-    "SELECT ",
-    run_columns!(),
-    " FROM dag_run
+macro_rules! run_page {
+    ($instant:literal, $direction:literal, $after:literal) => {
+        Statement::new(concat!(
+            "SELECT ",
+            run_columns!(),
+            " FROM dag_run
      WHERE (CAST($1 AS TEXT) IS NULL OR dag_run.dag_id IN (
             SELECT dag.dag_id FROM dag WHERE ",
-    of_teams!(),
-    "))
+            of_teams!(),
+            "))
          AND (CAST($2 AS TEXT) IS NULL OR dag_run.dag_id = $2)
          AND (CAST($3 AS TEXT) IS NULL OR $3 LIKE '% ' || dag_run.state || ' %')
          AND (CAST($4 AS TEXT) IS NULL OR dag_run.run_type = $4)
@@ -73,9 +78,26 @@ static RUN_PAGE: Statement = Statement::new(concat!(
          AND (CAST($6 AS BIGINT) IS NULL OR dag_run.logical_date >= $6)
          AND (CAST($7 AS BIGINT) IS NULL OR dag_run.logical_date <= $7)
          AND (CAST($8 AS BIGINT) IS NULL OR dag_run.ended_at >= $8)
-         AND (CAST($9 AS BIGINT) IS NULL OR (dag_run.queued_at, dag_run.run_key) < ($9, $10))
-     ORDER BY dag_run.queued_at DESC, dag_run.run_key DESC LIMIT $11"
-));
+         AND (CAST($9 AS BIGINT) IS NULL OR (dag_run.",
+            $instant,
+            ", dag_run.run_key) ",
+            $after,
+            " ($9, $10))
+         AND (CAST($11 AS TEXT) IS NULL OR dag_run.run_id = $11)
+     ORDER BY dag_run.",
+            $instant,
+            $direction,
+            ", dag_run.run_key",
+            $direction,
+            " LIMIT $12"
+        ))
+    };
+}
+
+static LAST_QUEUED_RUNS: Statement = run_page!("queued_at", " DESC", "<");
+static FIRST_QUEUED_RUNS: Statement = run_page!("queued_at", " ASC", ">");
+static LAST_DATE_RUNS: Statement = run_page!("logical_date", " DESC", "<");
+static FIRST_DATE_RUNS: Statement = run_page!("logical_date", " ASC", ">");
 
 static LATEST_RUNS: Statement = Statement::new(concat!(
     "SELECT ",
@@ -203,6 +225,7 @@ impl ReadingStore for SqlStore {
     async fn run_page(
         &self,
         filter: &RunFilter,
+        order: RunOrder,
         after: Option<(Timestamp, RunKey)>,
         limit: u32,
     ) -> Result<Vec<DagRun>, StoreError> {
@@ -217,9 +240,16 @@ impl ReadingStore for SqlStore {
             opt_micros(filter.ended_since),
             opt_micros(after.map(|(at, _)| at)),
             after.map(|(_, key)| key.to_string()).into(),
+            filter.run_id.clone().into(),
             i64::from(limit).into(),
         ];
-        self.database.fetch(&RUN_PAGE, args).await?.iter().map(run_from).collect()
+        let statement = match order {
+            RunOrder::LastQueued => &LAST_QUEUED_RUNS,
+            RunOrder::FirstQueued => &FIRST_QUEUED_RUNS,
+            RunOrder::LastDate => &LAST_DATE_RUNS,
+            RunOrder::FirstDate => &FIRST_DATE_RUNS,
+        };
+        self.database.fetch(statement, args).await?.iter().map(run_from).collect()
     }
 
     async fn latest_runs(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use towpath_common::id::{DagId, TaskId};
-use towpath_common::port::{Cell, Commit, DagFilter, Deployment, RunFilter, Store};
+use towpath_common::port::{Cell, Commit, DagFilter, Deployment, RunFilter, RunOrder, Store};
 use towpath_common::run::{DagRun, Instance, InstanceRecord, RunType};
 use towpath_common::state::{RunState, TaskState};
 
@@ -99,18 +99,26 @@ pub async fn runs_and_instances_are_listed_and_counted(store: Arc<dyn Store>) {
         Commit { new_runs: vec![old.clone(), new.clone()], instances, ..Commit::default() };
     scene.commit(commit).await.expect("committed");
     let store = &scene.store;
-    let check = async |filter: RunFilter, expected: &[&str]| {
+    let sorted = async |filter: RunFilter, order: RunOrder, expected: &[&str]| {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = store.run_page(&filter, after, 1).await.expect("reads");
+            let page = store.run_page(&filter, order, after, 1).await.expect("reads");
             let Some(last) = page.last() else { break };
-            after = Some((last.queued_at, last.key));
+            after = Some((order.instant(last), last.key));
             found.extend(page.into_iter().map(|run| run.run_id));
         }
-        assert_eq!(found, expected, "{filter:?}");
+        assert_eq!(found, expected, "{filter:?} {order}");
+    };
+    let check = async |filter, expected: &[&str]| {
+        sorted(filter, RunOrder::LastQueued, expected).await;
     };
     let all = RunFilter::default;
     check(all(), &["New", "old", "manual__1"]).await;
+    sorted(all(), RunOrder::FirstQueued, &["manual__1", "old", "New"]).await;
+    sorted(all(), RunOrder::LastDate, &["manual__1", "New", "old"]).await;
+    sorted(all(), RunOrder::FirstDate, &["old", "New", "manual__1"]).await;
+    check(RunFilter { run_id: Some("New".into()), ..all() }, &["New"]).await;
+    check(RunFilter { run_id: Some("Ne".into()), ..all() }, &[]).await;
     check(
         RunFilter { states: vec![RunState::Failed, RunState::Running], ..all() },
         &["old", "manual__1"],
