@@ -102,9 +102,13 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
+    named_cookie(headers, COOKIE)
+}
+
+pub fn named_cookie(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|text| text.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value.trim().to_owned())
+    pairs.find(|(name, _)| name.trim() == wanted).map(|(_, value)| value.trim().to_owned())
 }
 
 /// The header that gives a browser its session, or takes it away.

@@ -14,6 +14,7 @@ mod hub;
 mod limiter;
 mod measure;
 mod problem;
+mod provider;
 mod route;
 mod server;
 mod tag;
@@ -32,10 +33,13 @@ pub use document::document;
 pub use health::Watched;
 pub use measure::Metrics;
 pub use problem::Problem;
+pub use provider::{GroupRole, Provider, ProviderConfig};
 
 /// How the API is served.
 pub struct ApiConfig {
     pub access: Access,
+    /// Who else vouches for users.
+    pub provider: Option<Provider>,
     /// Whether browsers reach it by https; cookies are sent only so then.
     pub https: bool,
     pub metrics: Metrics,
@@ -70,8 +74,12 @@ pub async fn serve_health(listening: Listening, watched: Watched, shutdown: watc
 
 /// The API in this process, as one actor uses it. Nobody watches it, and it counts nothing.
 pub fn within(services: Services, actor: Actor) -> Router {
-    let config =
-        ApiConfig { access: Access::Within(actor), https: false, metrics: Metrics::none() };
+    let config = ApiConfig {
+        access: Access::Within(actor),
+        provider: None,
+        https: false,
+        metrics: Metrics::none(),
+    };
     let hub = hub::Hub::quiet();
     let limiter = Arc::new(limiter::LoginLimiter::default());
     route::router(Api { services, config: Arc::new(config), hub, limiter })

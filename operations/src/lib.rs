@@ -25,6 +25,7 @@ mod tasks;
 mod trigger;
 mod users;
 mod vault;
+mod welcome;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use runs::RunQuery;
 pub use schedule::{coming, schedule_words};
 pub use tasks::InstanceName;
 pub use users::{Identity, SESSION_LIFE, hash_of};
+pub use welcome::{Vouched, Welcome};
 
 /// How many items a page has if nobody says, and at most.
 pub const PAGE: u32 = 50;

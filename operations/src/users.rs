@@ -103,7 +103,7 @@ impl Services {
         self.open_session(&token.user, token.role_max, Some(token)).await
     }
 
-    async fn open_session(
+    pub(crate) async fn open_session(
         &self,
         user: &str,
         role_max: Role,

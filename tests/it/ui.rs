@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use towpath_tests::process::{Process, eventually, free_port};
 use towpath_tests::served::Served;
 
 const ADMIN_PASSWORD: &str = "a password of the admin";
@@ -14,9 +16,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_owned()
 }
 
-async fn browse(tests: &str) -> anyhow::Result<()> {
+async fn browse(tests: &str, args: &[&str]) -> anyhow::Result<()> {
     let (own, flights) = (root().join("ui/e2e/dags"), root().join("examples/flights"));
-    let served = Served::start(&[&own, &flights], &[]).await?;
+    let served = Served::start(&[&own, &flights], args).await?;
     served.make_user("admin", &["admin"], ADMIN_PASSWORD)?;
     served.make_user("viewer", &["viewer"], VIEWER_PASSWORD)?;
     let output = Command::new("node")
@@ -37,10 +39,32 @@ async fn browse(tests: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn people_do_their_work_in_it() -> anyhow::Result<()> {
-    browse("e2e/flows.test.mjs").await
+    browse("e2e/flows.test.mjs", &[]).await
+}
+
+#[tokio::test]
+async fn people_log_in_through_their_provider() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let public_url = format!("http://{address}");
+    let mut provider = Command::new("node");
+    provider.arg("e2e/provider.mjs").current_dir(root().join("ui"));
+    provider.env("TOWPATH_PUBLIC_URL", &public_url);
+    let _provider = Process::start("provider", &mut provider, dir.path())?;
+    let log = dir.path().join("provider.log");
+    let issuer = eventually("the provider is there", Duration::from_secs(20), || async {
+        let said = std::fs::read_to_string(&log)?;
+        Ok(said.lines().find_map(|line| line.strip_prefix("issuer ").map(str::to_owned)))
+    })
+    .await?;
+    let own = ["--listen", &address, "--public-url", &public_url, "--oidc-name", "the works"];
+    let party = ["--oidc-issuer", &issuer, "--oidc-client-id", "towpath"];
+    let secret = ["--oidc-client-secret", "a secret that both know"];
+    let roles = ["--oidc-roles", "platform=admin,analysts=analytics:viewer"];
+    browse("e2e/login.test.mjs", &[&own[..], &party, &secret, &roles].concat()).await
 }
 
 #[tokio::test]
 async fn every_view_is_drawn_accessible_and_fits() -> anyhow::Result<()> {
-    browse("e2e/views.test.mjs").await
+    browse("e2e/views.test.mjs", &[]).await
 }

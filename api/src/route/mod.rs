@@ -5,6 +5,7 @@ mod dags;
 mod events;
 mod fleet;
 mod logs;
+mod provider;
 mod runs;
 mod session;
 mod tasks;
@@ -26,6 +27,8 @@ use crate::problem::Problem;
 use crate::{Api, guard, health, measure, tag, ui};
 
 pub const PREFIX: &str = "/api/v1";
+/// Where a provider sends browsers back to.
+pub const CALLBACK: &str = "/api/v1/session/provider/callback";
 
 /// All that the document describes.
 fn described() -> OpenApiRouter<Api> {
@@ -33,6 +36,7 @@ fn described() -> OpenApiRouter<Api> {
         PREFIX,
         OpenApiRouter::new()
             .merge(session::routes())
+            .merge(provider::routes())
             .merge(dags::routes())
             .merge(runs::routes())
             .merge(tasks::routes())

@@ -77,7 +77,7 @@ async fn log_in(
 }
 
 /// Behind a proxy that does the https, the client is the one that the proxy names.
-fn address_of(api: &Api, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
+pub fn address_of(api: &Api, headers: &HeaderMap, peer: SocketAddr) -> IpAddr {
     let forwarded = headers.get("x-forwarded-for").filter(|_| api.config.https);
     let last = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next());
     last.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| peer.ip())
@@ -102,7 +102,7 @@ async fn session_of(api: &Api, secret: &str) -> Result<Response, Problem> {
     Ok(([(header::SET_COOKIE, cookie)], Json(session)).into_response())
 }
 
-fn too_many(seconds: u64) -> Response {
+pub fn too_many(seconds: u64) -> Response {
     let words = format!("too many tries; try again in {seconds} s");
     let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, words).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

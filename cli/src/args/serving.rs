@@ -1,7 +1,8 @@
 //! How the API and the UI are served, and who may use them.
 
 use clap::{Args, Subcommand};
-use towpath_common::user::Role;
+use towpath_api::GroupRole;
+use towpath_common::user::{EVERY_TEAM, Role};
 use uuid::Uuid;
 
 #[derive(Debug, Args)]
@@ -18,6 +19,62 @@ pub struct ServingOptions {
     /// Let everybody in as admin; on a loopback address alone.
     #[arg(long, env = "TOWPATH_NO_AUTH")]
     pub no_auth: bool,
+
+    /// Where browsers reach it, such as https://towpath.example.org; a provider sends them back there.
+    #[arg(long, env = "TOWPATH_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    #[command(flatten)]
+    pub provider: ProviderOptions,
+}
+
+/// An OpenID provider that people log in through.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "OpenID provider")]
+pub struct ProviderOptions {
+    /// The issuer, such as https://login.example.org; its redirect URI is PUBLIC_URL/api/v1/session/provider/callback.
+    #[arg(long, env = "TOWPATH_OIDC_ISSUER", value_name = "URL", requires_all = ["oidc_client_id", "public_url"])]
+    pub oidc_issuer: Option<String>,
+
+    #[arg(long, env = "TOWPATH_OIDC_CLIENT_ID", value_name = "ID")]
+    pub oidc_client_id: Option<String>,
+
+    /// [default: a public client, with PKCE alone].
+    #[arg(long, env = "TOWPATH_OIDC_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub oidc_client_secret: Option<String>,
+
+    /// What people know it by.
+    #[arg(long, env = "TOWPATH_OIDC_NAME", default_value = "single sign-on", value_name = "NAME")]
+    pub oidc_name: String,
+
+    /// What is asked of it, separated by blanks.
+    #[arg(
+        long,
+        env = "TOWPATH_OIDC_SCOPES",
+        default_value = "profile email",
+        value_delimiter = ' ',
+        value_name = "SCOPES"
+    )]
+    pub oidc_scopes: Vec<String>,
+
+    /// The claim that lists a user's groups.
+    #[arg(long, env = "TOWPATH_OIDC_GROUPS_CLAIM", default_value = "groups", value_name = "CLAIM")]
+    pub oidc_groups_claim: String,
+
+    /// The role that a group gives, in all teams or in one: platform=admin or analysts=analytics:viewer; several by
+    /// commas. At each login a user's roles become those of their groups [default: admins give roles].
+    #[arg(
+        long,
+        env = "TOWPATH_OIDC_ROLES",
+        value_delimiter = ',',
+        value_name = "GROUP=[TEAM:]ROLE",
+        value_parser = group_role
+    )]
+    pub oidc_roles: Vec<GroupRole>,
+
+    /// What everybody may do whom the provider vouches for, in all teams [default: nothing].
+    #[arg(long, env = "TOWPATH_OIDC_DEFAULT_ROLE", value_name = "ROLE", value_parser = a_role)]
+    pub oidc_default_role: Option<Role>,
 }
 
 #[derive(Debug, Args)]
@@ -96,10 +153,18 @@ pub enum AuditVerb {
     Export,
 }
 
+fn group_role(text: &str) -> Result<GroupRole, String> {
+    let (group, given) = text.split_once('=').ok_or("write GROUP=ROLE or GROUP=TEAM:ROLE")?;
+    let (team, role) = given.split_once(':').unwrap_or((EVERY_TEAM, given));
+    Ok(GroupRole { group: group.to_owned(), team: team.to_owned(), role: a_role(role)? })
+}
+
+fn a_role(text: &str) -> Result<Role, String> {
+    let wrong = || format!("{text:?} is not a role; write viewer, operator, author or admin");
+    text.parse().map_err(|_| wrong())
+}
+
 fn team_role(text: &str) -> Result<(String, Role), String> {
-    let (team, role) = text.split_once('=').unwrap_or((towpath_common::user::EVERY_TEAM, text));
-    let role = role
-        .parse()
-        .map_err(|_| format!("{role:?} is not a role; write viewer, operator, author or admin"))?;
-    Ok((team.to_owned(), role))
+    let (team, role) = text.split_once('=').unwrap_or((EVERY_TEAM, text));
+    Ok((team.to_owned(), a_role(role)?))
 }

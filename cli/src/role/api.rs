@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use tokio::sync::watch;
-use towpath_api::{Access, ApiConfig, Listening, Metrics, Watched};
+use towpath_api::{Access, ApiConfig, Listening, Metrics, Provider, ProviderConfig, Watched};
 use towpath_common::user::{EVERY_TEAM, Role};
 use towpath_operations::answer::UserRequest;
 use towpath_operations::{Actor, Operations, Services};
@@ -33,7 +33,12 @@ pub async fn run(connection: &Connection, options: ApiOptions) -> anyhow::Result
     let listening = listen(&options.serving).await?;
     tracing::info!(address = %listening.address, "serving");
     let metrics = Metrics::install()?;
-    let config = ApiConfig { access: access(&options.serving), https: options.https, metrics };
+    let config = ApiConfig {
+        access: access(&options.serving),
+        provider: provider(&options.serving)?,
+        https: options.https,
+        metrics,
+    };
     towpath_api::serve(listening, services, config, shutdown).await;
     Ok(Outcome::Done)
 }
@@ -56,6 +61,28 @@ pub fn access(options: &ServingOptions) -> Access {
         true => Access::Open(Actor::local("somebody")),
         false => Access::Users,
     }
+}
+
+/// Who vouches for users, where somebody does.
+pub fn provider(options: &ServingOptions) -> anyhow::Result<Option<Provider>> {
+    let given = &options.provider;
+    let Some(issuer) = given.oidc_issuer.clone() else { return Ok(None) };
+    if options.no_auth {
+        bail!("--no-auth lets everybody in; nobody logs in through --oidc-issuer then");
+    }
+    towpath_scheduler::http::install_tls();
+    let provider = Provider::new(ProviderConfig {
+        name: given.oidc_name.clone(),
+        issuer,
+        client_id: given.oidc_client_id.clone().unwrap_or_default(),
+        client_secret: given.oidc_client_secret.clone(),
+        public_url: options.public_url.clone().unwrap_or_default(),
+        scopes: given.oidc_scopes.clone(),
+        groups_claim: given.oidc_groups_claim.clone(),
+        group_roles: given.oidc_roles.clone(),
+        default_role: given.oidc_default_role,
+    });
+    provider.map(Some).map_err(|why| anyhow::anyhow!("the OpenID provider cannot be used: {why}"))
 }
 
 /// Health and metrics of another role, beside it, where it is asked for.

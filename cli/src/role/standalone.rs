@@ -9,7 +9,7 @@ use towpath_common::user::{CredentialKind, Role};
 use towpath_operations::answer::TokenRequest;
 use towpath_operations::{Actor, Operations, Services};
 
-use super::api::{FIRST_USER, access, listen, make_first_user};
+use super::api::{FIRST_USER, access, listen, make_first_user, provider};
 use crate::args::{Connection, ServingOptions, StandaloneOptions};
 use crate::embedded::{Engine, EngineConfig};
 use crate::operations::somebody;
@@ -30,6 +30,7 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         .collect::<Result<Vec<_>, _>>()?
         .concat();
     let dags = files::read_all(&paths)?;
+    let provider = provider(&options.serving)?;
     let listening = listen(&options.serving).await?;
     let address = listening.address;
     // Before anything is counted.
@@ -52,7 +53,8 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         dags.len()
     );
     println!("{}", invitation(&engine.services, &options.serving, address).await?);
-    let config = ApiConfig { access: access(&options.serving), https: false, metrics };
+    let access = access(&options.serving);
+    let config = ApiConfig { access, provider, https: false, metrics };
     let serving = towpath_api::serve(listening, engine.services.clone(), config, shutdown.clone());
     let serving = tokio::spawn(serving);
     let failed = tokio::select! {

@@ -79,6 +79,15 @@ pub struct Session {
     pub csrf_token: Option<String>,
 }
 
+/// How one can log in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LoginOptions {
+    /// With a name and a password, or a token.
+    pub password: bool,
+    /// Through an OpenID provider that people know by this name.
+    pub provider: Option<String>,
+}
+
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {

@@ -111,3 +111,42 @@ async fn an_open_address_is_for_this_machine_alone() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_keeps_nobody_out() -> anyhow::Result<()> {
+    let own = ["--public-url", "http://127.0.0.1:1"];
+    let party = ["--oidc-issuer", "http://127.0.0.1:1", "--oidc-client-id", "towpath"];
+    let served = Served::start(&[], &[&own[..], &party].concat()).await?;
+    served.make_user("ann", &["viewer"], PASSWORD)?;
+    let options = served.ask(None, Method::GET, "/session/options", None).await?;
+    ensure!(options.body == json!({"password": true, "provider": "single sign-on"}), "{options:?}");
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let begun = client.get(format!("{}/api/v1/session/provider", served.url)).send().await?;
+    let location = begun.headers().get("location").context("a redirect")?;
+    ensure!(begun.status() == 303 && location == "/?login=provider_away", "{begun:?}");
+    let login = json!({"user": "ann", "password": PASSWORD});
+    let inside = served.ask(None, Method::POST, "/session", Some(&login)).await?;
+    ensure!(inside.status == 200, "{inside:?}");
+    let without = Place::make().await?;
+    let refused = without.served.ask(None, Method::GET, "/session/provider", None).await?;
+    ensure!(refused.status == 404 && refused.detail().contains("no provider"), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn a_provider_that_is_half_set_up_is_refused_at_the_start() -> anyhow::Result<()> {
+    let home = tempfile::tempdir()?;
+    let check = |args: &[&str], expected: &str| -> anyhow::Result<()> {
+        let mut command = std::process::Command::new(towpath_tests::cluster::binary()?);
+        command.arg("standalone").args(args).env("TOWPATH_LISTEN", "127.0.0.1:0");
+        let output = command.current_dir(home.path()).output()?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(2) && told.contains(expected), "{args:?}: {told}");
+        Ok(())
+    };
+    let own = ["--oidc-client-id", "x", "--public-url", "http://a.example"];
+    check(&["--oidc-issuer", "http://b.example"], "--oidc-client-id <ID>")?;
+    check(&[&["--oidc-issuer", "no url"], &own[..]].concat(), "the issuer \"no url\"")?;
+    check(&[&["--oidc-issuer", "http://b.example", "--no-auth"], &own[..]].concat(), "--no-auth")?;
+    check(&["--oidc-roles", "platform=king"], "\"king\" is not a role")
+}

@@ -1,4 +1,4 @@
-import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { ask, client as api, setCsrf, type Schemas } from '../api/client'
 import { Failed } from '../parts/Notice'
@@ -8,7 +8,27 @@ function invitedBy(): string | undefined {
   return /^#token=(.+)$/.exec(location.hash)?.[1]
 }
 
+/** Why the provider's login did not come to its end, by the word in the address. */
+const REFUSALS: Record<string, string> = {
+  denied: 'The provider says that the login was not allowed. Try again, or log in with a name and a password.',
+  disabled: 'You are known here, but not let in any more. Ask an admin.',
+  no_role: 'You are known now, but have no role in any team yet. Ask an admin for one, then log in again.',
+  name_taken: 'Your name belongs to somebody else here, who logs in with a password. Ask an admin to remove or rename that user.',
+  provider_away: 'The provider does not answer. Try again in a moment, or log in with a name and a password.',
+  provider_unsound: 'What the provider says could not be verified. Ask whoever runs Towpath; its log says more.',
+  stale: 'That login was begun elsewhere, or too long ago. Begin it again.',
+}
+
+/** Where to go when logged in: here, without what was said about the last try. */
+function hereafter(): string {
+  const search = new URLSearchParams(location.search)
+  search.delete('login')
+  const rest = search.toString()
+  return location.pathname + (rest && `?${rest}`)
+}
+
 export function Login() {
+  const refused = REFUSALS[new URLSearchParams(location.search).get('login') ?? '']
   const client = useQueryClient()
   const [user, setUser] = useState('')
   const [password, setPassword] = useState('')
@@ -20,6 +40,7 @@ export function Login() {
       client.setQueryData(['session'], session)
     },
   })
+  const options = useQuery({ queryKey: ['login-options'], queryFn: () => ask(api.GET('/api/v1/session/options')) })
   const { mutate } = login
   useEffect(() => {
     const invited = invitedBy()
@@ -32,6 +53,11 @@ export function Login() {
       <h1>
         <img src="/favicon.svg" alt="" width={32} height={32} /> Towpath
       </h1>
+      {refused && (
+        <div className="failed" role="alert">
+          <p>{refused}</p>
+        </div>
+      )}
       <form
         onSubmit={(event) => {
           event.preventDefault()
@@ -68,6 +94,11 @@ export function Login() {
           Log in
         </button>
       </form>
+      {options.data?.provider && (
+        <a className="button" href={`/api/v1/session/provider?to=${encodeURIComponent(hereafter())}`}>
+          Log in with {options.data.provider}
+        </a>
+      )}
     </main>
   )
 }
