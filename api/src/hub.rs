@@ -197,8 +197,7 @@ async fn watch_workers(hub: Weak<Hub>, services: Services) {
             continue;
         }
         let Ok(fleet) = operations.fleet().await else { continue };
-        let facts =
-            |worker: &Worker| (worker.worker.clone(), worker.running, worker.slots, worker.alive);
+        let facts = |w: &Worker| (w.worker.clone(), w.running, w.slots, w.alive, w.draining);
         let same = fleet.workers.iter().map(facts).eq(last.iter().map(facts));
         if !same {
             let _ = hub.sender.send(Heard::Workers(Arc::new(fleet.workers.clone())));

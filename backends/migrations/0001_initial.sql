@@ -132,6 +132,16 @@ CREATE TABLE ended_attempt (
     PRIMARY KEY (run_key, task_id, map_index, attempt)
 );
 
+-- What is known of the containers that attempts ran in, as JSON.
+CREATE TABLE attempt_facts (
+    run_key TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    map_index BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (run_key, task_id, map_index, attempt)
+);
+
 CREATE TABLE xcom (
     run_key TEXT NOT NULL,
     task_id TEXT NOT NULL,
@@ -183,7 +193,8 @@ CREATE TABLE worker (
     queues TEXT NOT NULL,
     slots BIGINT NOT NULL,
     running BIGINT NOT NULL,
-    lease_until BIGINT NOT NULL
+    lease_until BIGINT NOT NULL,
+    draining BIGINT NOT NULL DEFAULT 0 CHECK (draining IN (0, 1))
 );
 
 CREATE TABLE installation (

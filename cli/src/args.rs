@@ -2,6 +2,7 @@
 //! shows.
 
 mod connection;
+mod fleet;
 mod serving;
 mod vault;
 
@@ -15,6 +16,7 @@ use towpath_common::id::{DagId, PoolName, QueueName, TaskId, WorkerName};
 
 pub use connection::Connection;
 use connection::seconds;
+pub use fleet::FleetVerb;
 pub use serving::{ApiOptions, AuditVerb, ServingOptions, TokenVerb, UserVerb};
 pub use vault::{ConnectionVerb, EncryptionKeyVerb, NotificationVerb, VariableVerb};
 
@@ -89,6 +91,9 @@ pub enum Command {
     /// Data that tasks make and Dags wait for.
     #[command(subcommand)]
     Asset(AssetVerb),
+    /// Who does the work.
+    #[command(subcommand)]
+    Fleet(FleetVerb),
     /// Whether a role of this machine does its work; for health checks.
     Health(HealthOptions),
 }

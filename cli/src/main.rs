@@ -56,6 +56,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::EncryptionKey(verb) => verb::vault::keys(&connection, verb).await,
         Command::Notification(verb) => verb::notification::run(&connection, verb).await,
         Command::Pool(verb) => verb::pool::run(&connection, verb).await,
+        Command::Fleet(verb) => verb::fleet::run(&connection, verb).await,
         Command::Health(options) => verb::health::run(&connection, options).await,
     }
 }

@@ -75,6 +75,8 @@ pub enum Announcement {
     Reported { reports: Vec<Report> },
     /// To the scheduler: there is a command in the inbox.
     CommandWaiting,
+    /// To workers: one of them is to drain, or to go on.
+    Orders { worker: WorkerName },
     /// To workers: stop these attempts if you run them.
     Stop { attempts: Vec<AttemptKey> },
 }

@@ -75,6 +75,27 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What is known of the container that has run an attempt.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ContainerFacts {
+    pub container: String,
+    /// As the task names it.
+    pub image: String,
+    /// What the name stood for: the hash of the image's configuration.
+    pub image_id: String,
+    /// The image as its registry knows it, if it came from one.
+    pub image_digest: Option<String>,
+    pub exit_code: Option<i64>,
+    /// Whether it was killed at its memory limit.
+    pub oom_killed: bool,
+    /// The most that it was seen to use, in bytes. What lasts less than a second is seldom seen.
+    pub memory_peak_bytes: Option<u64>,
+    pub memory_limit_bytes: Option<u64>,
+    /// Time that its processes spent on a processor, in seconds, as far as it was seen.
+    pub cpu_seconds: Option<f64>,
+}
+
 /// The small values that a task passes on, by key.
 pub type Outputs = Map<String, Value>;
 

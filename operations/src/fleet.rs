@@ -1,11 +1,14 @@
 //! Who does the work, who is told, and who did what.
 
+use serde_json::json;
+use towpath_common::id::WorkerName;
+use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{AuditFilter, WorkerRecord};
 use towpath_common::user::{AuditEntry as StoredAudit, Role};
 use uuid::Uuid;
 
-use crate::answer::{AuditEntry, Fleet, Notification, Page, Worker, time};
-use crate::{Operations, PAGE_MAX, Refusal, Result};
+use crate::answer::{AuditEntry, Fleet, Notification, Page, Worker, WorkerPatch, time};
+use crate::{Deed, Operations, PAGE_MAX, Refusal, Result};
 
 impl Operations {
     pub async fn fleet(&self) -> Result<Fleet> {
@@ -18,12 +21,38 @@ impl Operations {
             running: record.running,
             lease_until: time(record.lease_until),
             alive: record.lease_until > now,
+            draining: record.draining,
         };
         let leader = self.store().leader().await?.filter(|lease| lease.expires_at > now);
         Ok(Fleet {
             leader: leader.map(|lease| lease.holder),
             workers: self.store().workers().await?.into_iter().map(worker).collect(),
         })
+    }
+
+    /// Has a worker finish what it runs and claim nothing more, or claim again.
+    pub async fn patch_worker(&self, worker: &WorkerName, patch: &WorkerPatch) -> Result<()> {
+        self.require(Role::Operator, None)?;
+        let known = self.store().workers().await?;
+        let known = known.into_iter().find(|record| record.worker == *worker);
+        let gone = || Refusal::NotFound(format!("there is no worker {worker}"));
+        let before = known.ok_or_else(gone)?.draining;
+        self.note(Deed {
+            action: if patch.draining { "worker.drain" } else { "worker.resume" },
+            team: None,
+            subject: format!("worker/{worker}"),
+            before: json!({ "draining": before }),
+            after: json!({ "draining": patch.draining }),
+        })
+        .await?;
+        if !self.store().set_draining(worker, patch.draining).await? {
+            return Err(gone());
+        }
+        let orders = Announcement::Orders { worker: worker.clone() };
+        if let Err(error) = self.services.bus.announce(Topic::Workers, &orders).await {
+            tracing::info!(%error, "the worker learns it with its next sign of life");
+        }
+        Ok(())
     }
 
     pub async fn notifications(&self, limit: u32) -> Result<Page<Notification>> {

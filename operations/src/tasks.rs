@@ -83,6 +83,10 @@ impl Operations {
         if instance.attempt > attempts.last().map_or(0, |last| last.attempt) {
             attempts.push(instance.clone());
         }
+        let mut facts = self.store().facts(name.run, &name.task, name.map_index).await?;
+        for attempt in &mut attempts {
+            attempt.container = facts.remove(&attempt.attempt);
+        }
         let why = self.why_of(&run, name, instance.state).await?;
         let xcoms = self.store().outputs(name.run, std::slice::from_ref(&name.task)).await?;
         let own = xcoms.into_iter().find(|xcom| xcom.map_index == name.map_index);

@@ -69,10 +69,10 @@ pub async fn sweep(
     Ok(dead)
 }
 
-/// The slots of the living workers, lane by lane.
+/// The slots of the living workers that claim, lane by lane.
 fn slots(workers: &[WorkerRecord], now: Timestamp) -> BTreeMap<QueueName, u32> {
     let mut slots = BTreeMap::new();
-    for worker in workers.iter().filter(|worker| worker.lease_until > now) {
+    for worker in workers.iter().filter(|worker| worker.lease_until > now && !worker.draining) {
         for queue in &worker.queues {
             *slots.entry(queue.clone()).or_default() += worker.slots;
         }

@@ -68,6 +68,7 @@ pub async fn run(desk: &Desk, attempt: &AttemptKey, beginning: Beginning, stoppe
             return;
         }
     };
+    course.keep_facts().await;
     let report = Report {
         attempt: attempt.clone(),
         worker: desk.config.name.clone(),
@@ -122,6 +123,15 @@ impl Course<'_> {
                 fail(failure)
             }
             end => end,
+        }
+    }
+
+    /// What people look at afterwards. Its loss is no reason to hold up the report.
+    async fn keep_facts(&mut self) {
+        let Some(execution) = &mut self.execution else { return };
+        let Some(facts) = execution.facts().await else { return };
+        if let Err(error) = self.desk.services.store.put_facts(self.attempt, &facts).await {
+            tracing::warn!(attempt = %self.attempt, %error, "what is known of its container is not kept");
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Desk {
     /// Notified whenever an attempt leaves.
     left: Notify,
     last_claim: Mutex<Timestamp>,
+    /// Whether it is to claim nothing more.
+    draining: watch::Sender<bool>,
 }
 
 struct Running {
@@ -66,6 +68,7 @@ impl Desk {
             claiming: Mutex::default(),
             left: Notify::new(),
             last_claim: Mutex::new(Timestamp::from_micros(0)),
+            draining: watch::Sender::new(false),
             services,
             config,
         })
@@ -86,6 +89,20 @@ impl Desk {
     /// Adopted attempts may fill more than all slots.
     pub fn free_slots(&self) -> usize {
         usize::from(self.config.concurrency).saturating_sub(self.running_now().len())
+    }
+
+    pub fn set_draining(&self, draining: bool) {
+        let changed =
+            self.draining.send_if_modified(|now| std::mem::replace(now, draining) != draining);
+        match (changed, draining) {
+            (true, true) => tracing::info!("draining: nothing more is claimed until it is resumed"),
+            (true, false) => tracing::info!("resumed"),
+            (false, _) => {}
+        }
+    }
+
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
     }
 
     /// Waits until an attempt leaves that is here when this is called.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use towpath_common::dag::Container;
 use towpath_common::id::AttemptKey;
-use towpath_common::outcome::Failure;
+use towpath_common::outcome::{ContainerFacts, Failure};
 use towpath_common::port::Unavailable;
 
 use crate::log::AttemptLog;
@@ -93,6 +93,11 @@ pub trait Execution: Send + Sync {
 
     /// What the command wrote to `$TOWPATH_OUTPUT`, at most one byte more than `limit`.
     async fn output(&mut self, limit: u64) -> Result<Vec<u8>, String>;
+
+    /// What is known of the container that it ran in, once it has ended; none if there was none.
+    async fn facts(&mut self) -> Option<ContainerFacts> {
+        None
+    }
 
     /// Removes what is left of it.
     async fn remove(self: Box<Self>);

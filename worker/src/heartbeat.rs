@@ -1,4 +1,4 @@
-//! Signs of life, one for the whole worker, and the stops that come back.
+//! Signs of life, one for the whole worker, and the orders that come back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,9 @@ async fn beat_once(desk: &Desk) -> Result<(), StoreError> {
         running: desk.running(),
     };
     measure::running(beat.running.len());
-    let gone = desk.services.store.beat(&beat).await?;
-    desk.stop(&gone, StopReason::Gone);
+    let orders = desk.services.store.beat(&beat).await?;
+    desk.stop(&orders.gone, StopReason::Gone);
+    desk.set_draining(orders.draining);
     Ok(())
 }
 
@@ -60,6 +61,11 @@ pub async fn beat(desk: Arc<Desk>) {
             event = stop => match event {
                 BusEvent::Announced(Announcement::Stop { attempts }) => {
                     desk.stop(&attempts, StopReason::Gone);
+                }
+                BusEvent::Announced(Announcement::Orders { worker })
+                    if worker == desk.config.name =>
+                {
+                    beat_or_warn(&desk).await;
                 }
                 BusEvent::Announced(_) => {}
                 BusEvent::Gap => beat_or_warn(&desk).await,

@@ -69,12 +69,13 @@ struct Intake<'a> {
 impl Intake<'_> {
     async fn run(&mut self) {
         loop {
-            self.be_healthy().await;
+            self.be_ready().await;
             let free = self.free_slots().await;
-            let mut health = self.health.clone();
+            let (mut health, mut draining) = (self.health.clone(), self.desk.draining());
             let taken = tokio::select! {
                 biased;
                 _ = health.wait_for(|healthy| !healthy) => continue,
+                _ = draining.wait_for(|draining| *draining) => continue,
                 taken = self.take(free) => taken,
             };
             if let Some(deliveries) = taken {
@@ -83,11 +84,14 @@ impl Intake<'_> {
         }
     }
 
-    async fn be_healthy(&mut self) {
-        if !*self.health.borrow() {
+    /// Waits until the executor can run something and nobody wants the worker empty.
+    async fn be_ready(&mut self) {
+        let mut draining = self.desk.draining();
+        while !*self.health.borrow() || *draining.borrow() {
             self.let_go().await;
-            // The sender lives as long as this intake.
+            // The senders live as long as this intake.
             let _ = self.health.wait_for(|healthy| *healthy).await;
+            let _ = draining.wait_for(|draining| !draining).await;
         }
     }
 

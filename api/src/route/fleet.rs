@@ -11,6 +11,7 @@ use towpath_common::port::AuditFilter;
 use towpath_common::time::Timestamp;
 use towpath_operations::answer::{
     Asset, AssetEvent, AssetRequest, AuditEntry, Fleet, Notification, Page, Pool, PoolRequest,
+    WorkerPatch,
 };
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +29,7 @@ const EXPORT_PAGE: u32 = 1000;
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(get_fleet))
+        .routes(routes!(patch_worker))
         .routes(routes!(list_pools))
         .routes(routes!(put_pool, delete_pool))
         .routes(routes!(list_assets))
@@ -42,6 +44,18 @@ pub fn routes() -> OpenApiRouter<Api> {
     responses((status = 200, body = Fleet), Problems))]
 async fn get_fleet(caller: Caller) -> Result<Json<Fleet>, Problem> {
     Ok(Json(caller.fleet().await?))
+}
+
+/// Have a worker finish what it runs and claim nothing more, or claim again.
+#[utoipa::path(patch, path = "/workers/{worker}", tag = "fleet", params(("worker" = String, Path)),
+    request_body = WorkerPatch, responses((status = 202, description = "It is asked for."), Problems))]
+async fn patch_worker(
+    caller: Caller,
+    Named(worker): Named<String>,
+    Body(patch): Body<WorkerPatch>,
+) -> Result<StatusCode, Problem> {
+    caller.patch_worker(&parse("the worker", &worker)?, &patch).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// List pools with what is taken of them.

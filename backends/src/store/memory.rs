@@ -19,7 +19,7 @@ use towpath_common::id::{
     AttemptKey, DagId, EntryName, PoolName, RunKey, TaskId, VersionId, WorkerName,
 };
 use towpath_common::notification::{Notification, NotificationStatus};
-use towpath_common::outcome::Outputs;
+use towpath_common::outcome::{ContainerFacts, Outputs};
 use towpath_common::port::{
     Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, PeopleStore, SchedulerStore,
     StoreError, VersionRecord, WorkerRecord, XCom,
@@ -58,6 +58,7 @@ struct Tables {
     inbox: BTreeMap<(Timestamp, String), InboxItem>,
     leases: BTreeMap<&'static str, Lease>,
     workers: BTreeMap<WorkerName, WorkerRecord>,
+    facts: BTreeMap<AttemptKey, ContainerFacts>,
     installation: Option<String>,
 }
 
@@ -465,6 +466,13 @@ impl PeopleStore for MemoryStore {
     async fn ask(&self, item: &InboxItem, now: Timestamp) -> Result<()> {
         self.tables().put_inbox(item.clone(), now);
         Ok(())
+    }
+
+    async fn set_draining(&self, worker: &WorkerName, draining: bool) -> Result<bool> {
+        let mut tables = self.tables();
+        let Some(record) = tables.workers.get_mut(worker) else { return Ok(false) };
+        record.draining = draining;
+        Ok(true)
     }
 
     async fn find_runs(&self, dag_id: Option<&DagId>, name: &str) -> Result<Vec<DagRun>> {

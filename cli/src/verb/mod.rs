@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod change;
 pub mod dag;
 pub mod files;
+pub mod fleet;
 pub mod health;
 pub mod next_runs;
 pub mod notification;

@@ -11,8 +11,9 @@ pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
 pub use reading::{Cell, DagFilter, DagSummary, ReadingStore, RunFilter, RunOrder, VersionRecord};
 pub use store::{
-    Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, OutboxStore, PeopleStore,
-    SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord, WorkerStore, XCom,
+    Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, Orders, OutboxStore,
+    PeopleStore, SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord,
+    WorkerStore, XCom,
 };
 
 pub use users::{AuditFilter, UserStore};

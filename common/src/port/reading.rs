@@ -1,9 +1,12 @@
 //! What people look at, a page at a time.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::{DagRecord, StoreError};
 use crate::id::{DagId, RunKey, TaskId, VersionId};
+use crate::outcome::ContainerFacts;
 use crate::run::{DagRun, InstanceRecord, RunType};
 use crate::state::{RunState, TaskState};
 use crate::time::Timestamp;
@@ -135,6 +138,13 @@ pub trait ReadingStore: Send + Sync {
         after: Option<(&TaskId, i32)>,
         limit: u32,
     ) -> Result<Vec<InstanceRecord>, StoreError>;
+    /// What is known of the containers of an instance's attempts, by their numbers.
+    async fn facts(
+        &self,
+        run: RunKey,
+        task: &TaskId,
+        map_index: i32,
+    ) -> Result<BTreeMap<u32, ContainerFacts>, StoreError>;
     /// Instances of live runs that are in any of these states, with their runs: the longest there first.
     async fn live_instances(
         &self,

@@ -20,7 +20,8 @@ use crate::id::{
     AttemptKey, DagId, EntryName, PoolName, QueueName, RunKey, TaskId, VersionId, WorkerName,
 };
 use crate::notification::{Notification, NotificationStatus};
-use crate::outcome::{Outputs, Report};
+
+use crate::outcome::{ContainerFacts, Outputs, Report};
 use crate::run::{DagRun, DataInterval, InstanceRecord, Pool};
 use crate::time::Timestamp;
 use crate::vault::{Entry, EntryKind};
@@ -145,6 +146,15 @@ pub struct WorkerBeat {
     pub running: Vec<AttemptKey>,
 }
 
+/// What a worker learns from its sign of life.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orders {
+    /// Attempts that it runs and that are no longer its own.
+    pub gone: Vec<AttemptKey>,
+    /// Whether it is to claim nothing more.
+    pub draining: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerRecord {
     pub worker: WorkerName,
@@ -152,6 +162,8 @@ pub struct WorkerRecord {
     pub slots: u32,
     pub running: u32,
     pub lease_until: Timestamp,
+    /// Whether it is to claim nothing more.
+    pub draining: bool,
 }
 
 /// All of the truth. Each part is a trait of its own, so that nobody holds more than it uses.
@@ -304,8 +316,14 @@ pub trait WorkerStore: Send + Sync {
     /// Puts the reports of current attempts, by the workers that hold them, into the inbox, and
     /// returns those attempts. The others are stale, or there already, and are left out.
     async fn report(&self, reports: &[Report]) -> Result<Vec<AttemptKey>, StoreError>;
-    /// Renews the worker's lease. Returns the attempts of `running` that are no longer its own.
-    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>, StoreError>;
+    /// Renews the worker's lease, and says what is asked of it.
+    async fn beat(&self, beat: &WorkerBeat) -> Result<Orders, StoreError>;
+    /// What is known of the container that has run an attempt.
+    async fn put_facts(
+        &self,
+        attempt: &AttemptKey,
+        facts: &ContainerFacts,
+    ) -> Result<(), StoreError>;
     /// The worker goes and does not come back.
     async fn retire(&self, worker: &WorkerName) -> Result<(), StoreError>;
     /// What this worker is taken to run.
@@ -319,6 +337,8 @@ pub trait WorkerStore: Send + Sync {
 pub trait PeopleStore: Send + Sync {
     /// Who leads, or led last.
     async fn leader(&self) -> Result<Option<Lease>, StoreError>;
+    /// Has a worker claim nothing more, or claim again. False if there is no such worker.
+    async fn set_draining(&self, worker: &WorkerName, draining: bool) -> Result<bool, StoreError>;
     /// Makes the pool, or changes it.
     async fn put_pool(&self, pool: &Pool) -> Result<(), StoreError>;
     /// False if there was none.

@@ -16,6 +16,15 @@ pub struct Worker {
     /// Until when it counts as alive without another sign of life.
     pub lease_until: DateTime<Utc>,
     pub alive: bool,
+    /// Whether it is to claim nothing more.
+    pub draining: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerPatch {
+    /// True: it finishes what it runs and claims nothing more. False: it claims again.
+    pub draining: bool,
 }
 
 /// Who runs what, at a glance.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use towpath_common::backfill::{BackfillState, Reprocess};
 use towpath_common::id::RunKey;
-use towpath_common::outcome::FailureClass;
+use towpath_common::outcome::{ContainerFacts, FailureClass};
 use towpath_common::run::{DagRun, InstanceRecord, RunType};
 use towpath_common::state::{RunState, TaskState};
 use utoipa::ToSchema;
@@ -97,6 +97,9 @@ pub struct TaskInstance {
     pub retry_at: Option<DateTime<Utc>>,
     pub waiting_since: Option<DateTime<Utc>>,
     pub failure: Option<Failure>,
+    /// Of an attempt that has run in a container, in the answer about one instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerFacts>,
 }
 
 impl From<InstanceRecord> for TaskInstance {
@@ -123,6 +126,7 @@ impl From<InstanceRecord> for TaskInstance {
             retry_at: opt_time(instance.retry_at),
             waiting_since: opt_time(instance.waiting_since),
             failure,
+            container: None,
         }
     }
 }

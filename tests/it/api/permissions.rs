@@ -39,6 +39,7 @@ fn endpoints(run: &str, version: &str) -> Vec<(Method, String, Option<Value>, Ne
         (post.clone(), "/backfills".into(), Some(backfill), InTeam(1)),
         (get.clone(), "/backfills".into(), None, Any),
         (get.clone(), "/workers".into(), None, Any),
+        (patch.clone(), "/workers/w".into(), Some(json!({"draining": true})), Everywhere(1)),
         (get.clone(), "/pools".into(), None, Any),
         (put.clone(), "/pools/p".into(), Some(json!({"slots": 3})), Everywhere(1)),
         (delete.clone(), "/pools/p".into(), None, Everywhere(1)),

@@ -43,6 +43,8 @@ async fn verbs_say_the_same_through_a_server() -> anyhow::Result<()> {
         &["task", "render", &named, "a"],
         &["task", "clear", &named, "a", "--dry-run"],
         &["backfill", "list"],
+        &["fleet", "list"],
+        &["fleet", "drain", "nobody"],
         &["pool", "list"],
         &["asset", "list"],
         &["asset", "events"],

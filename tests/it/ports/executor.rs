@@ -237,7 +237,28 @@ async fn a_task_over_its_memory_limit_is_told_as_such() {
     let (mut execution, _) = bench.launch(&spec).await;
     let ended = timeout(LONG, execution.wait()).await.expect("it ends");
     assert_eq!(ended, Ended::Exited { code: 137, oom: true });
+    let facts = execution.facts().await.expect("its container is still there");
+    assert_eq!((facts.exit_code, facts.oom_killed), (Some(137), true));
+    assert_eq!((facts.image.as_str(), facts.memory_limit_bytes), (BUSYBOX, Some(16 << 20)));
+    assert!(facts.image_id.starts_with("sha256:"), "{facts:?}");
     execution.remove().await;
+}
+
+#[tokio::test]
+async fn what_a_container_uses_is_seen_while_it_runs() {
+    let (bench, _) = docker();
+    let (mut execution, _) = bench.launch(&bench.spec("while :; do :; done")).await;
+    let execution = tokio::sync::Mutex::new(&mut execution);
+    let used = eventually("its use is seen", LONG, || async {
+        let facts = execution.lock().await.facts().await;
+        Ok(facts.filter(|facts| facts.memory_peak_bytes > Some(0) && facts.cpu_seconds > Some(0.0)))
+    });
+    let used = used.await.expect("it is seen");
+    assert!(used.memory_peak_bytes < Some(1 << 30) && used.exit_code == Some(0), "{used:?}");
+    let execution = execution.into_inner();
+    execution.stop(Duration::ZERO).await;
+    timeout(LONG, execution.wait()).await.expect("it ends");
+    bench.executor.remove(&bench.executor.traces().await.expect("lists")[0]).await;
 }
 
 #[tokio::test]

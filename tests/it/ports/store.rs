@@ -17,7 +17,7 @@ use towpath_common::id::{
 };
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs, Report};
 use towpath_common::port::{
-    Commit, Deployed, Deployment, LEADER, Lease, Store, StoreError, WorkerBeat, XCom,
+    Commit, Deployed, Deployment, LEADER, Lease, Orders, Store, StoreError, WorkerBeat, XCom,
 };
 use towpath_common::run::{DagRun, DataInterval, Instance, InstanceRecord, Pool, RunType};
 use towpath_common::state::{RunState, TaskState};
@@ -118,7 +118,7 @@ impl Scene {
         }
     }
 
-    async fn beat(&self, by: &str, now: i64, running: Vec<AttemptKey>) -> Vec<AttemptKey> {
+    async fn beat(&self, by: &str, now: i64, running: Vec<AttemptKey>) -> Orders {
         let beat = WorkerBeat {
             worker: worker(by),
             queues: vec![QueueName::new("default").expect("a name")],
@@ -401,15 +401,28 @@ async fn only_the_holder_of_the_current_attempt_reports(store: Arc<dyn Store>) {
 async fn a_beat_tells_what_is_gone(store: Arc<dyn Store>) {
     let scene = Scene::set(store).await;
     scene.store.claim(&worker("w"), &[scene.attempt(1)], at(5)).await.expect("claimed");
-    assert_eq!(scene.beat("w", 6, vec![scene.attempt(1)]).await, []);
-    assert_eq!(scene.beat("v", 6, vec![scene.attempt(1)]).await, [scene.attempt(1)]);
+    let running = || vec![scene.attempt(1)];
+    let orders = |gone: Vec<AttemptKey>, draining| Orders { gone, draining };
+    assert_eq!(scene.beat("w", 6, running()).await, orders(vec![], false));
+    assert_eq!(scene.beat("v", 6, running()).await, orders(running(), false));
+    assert!(scene.store.set_draining(&worker("w"), true).await.expect("answers"));
+    assert!(!scene.store.set_draining(&worker("nobody"), true).await.expect("answers"));
     let record = scene.record(TaskState::Failed, 1);
     scene.commit(Commit { instances: vec![record], ..Commit::default() }).await.expect("committed");
-    assert_eq!(scene.beat("w", 7, vec![scene.attempt(1)]).await, [scene.attempt(1)]);
+    assert_eq!(
+        scene.beat("w", 7, running()).await,
+        orders(running(), true),
+        "it is still asked for"
+    );
+    assert_eq!(scene.beat("w", 7, vec![]).await, orders(vec![], true));
     let workers = scene.store.workers().await.expect("reads");
     let leases: BTreeMap<_, _> =
         workers.iter().map(|w| (w.worker.as_str(), w.lease_until)).collect();
     assert_eq!(leases, BTreeMap::from([("v", at(16)), ("w", at(17))]));
+    let draining: Vec<_> = workers.iter().map(|w| (w.worker.as_str(), w.draining)).collect();
+    assert_eq!(draining, [("v", false), ("w", true)]);
+    assert!(scene.store.set_draining(&worker("w"), false).await.expect("answers"));
+    assert!(!scene.beat("w", 7, vec![]).await.draining);
     scene.store.retire(&worker("v")).await.expect("gone");
     assert_eq!(scene.store.workers().await.expect("reads").len(), 1);
 }

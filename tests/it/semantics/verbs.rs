@@ -256,6 +256,43 @@ async fn a_run_that_is_asked_for_twice_with_one_key_is_one_run() -> anyhow::Resu
     Ok(())
 }
 
+#[tokio::test]
+async fn a_drained_worker_claims_nothing_until_it_is_resumed() -> anyhow::Result<()> {
+    for (place, worker) in
+        [(Place::embedded().await?, "standalone"), (Place::stack("drain").await?, "w")]
+    {
+        place.apply("d", "dag: d\ntasks: {a: {command: [\"true\"]}}\n")?;
+        place.run("d", "before", &[]).await?;
+        let told = place.cluster.run(&["fleet", "drain", worker])?;
+        assert!(told.contains("claims nothing more"), "{told}");
+        let log = place.cluster.dir().join(format!("{worker}.log"));
+        towpath_tests::process::eventually("the worker has heard it", super::PATIENCE, || async {
+            Ok(std::fs::read_to_string(&log)?.contains("nothing more is claimed").then_some(()))
+        })
+        .await?;
+        let held = place.cluster.trigger("d", "held").await?;
+        // Two more come and are waited for in turn, so that the first had its time.
+        for later in ["later", "latest"] {
+            place.cluster.trigger("d", later).await?;
+        }
+        let state = place.state(&held, "a").await?;
+        assert!(
+            [TaskState::None, TaskState::Scheduled, TaskState::Queued].contains(&state),
+            "{state}"
+        );
+        let listed = place.cluster.run(&["fleet", "list"])?;
+        assert!(listed.contains(" drained "), "{listed}");
+        place.cluster.run(&["fleet", "resume", worker])?;
+        for run in ["held", "later", "latest"] {
+            succeeded(&place, run).await?;
+        }
+        let audited =
+            place.cluster.run(&["audit", "list", "--subject", &format!("worker/{worker}")])?;
+        assert!(audited.contains("worker.drain") && audited.contains("worker.resume"), "{audited}");
+    }
+    Ok(())
+}
+
 /// Hours of virtual time in a moment, and the first difference from what was.
 #[test]
 fn a_dag_is_played_in_virtual_time_against_a_golden_file() -> anyhow::Result<()> {

@@ -838,6 +838,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workers/{worker}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Have a worker finish what it runs and claim nothing more, or claim again. */
+        patch: operations["patch_worker"];
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -998,6 +1015,32 @@ export interface components {
             description?: string;
             /** @description `type://login:password@host:port/schema?key=value`, or Airflow's JSON. */
             uri: string;
+        };
+        /** @description What is known of the container that has run an attempt. */
+        ContainerFacts: {
+            container: string;
+            /**
+             * Format: double
+             * @description Time that its processes spent on a processor, in seconds, as far as it was seen.
+             */
+            cpu_seconds?: number | null;
+            /** Format: int64 */
+            exit_code?: number | null;
+            /** @description As the task names it. */
+            image: string;
+            /** @description The image as its registry knows it, if it came from one. */
+            image_digest?: string | null;
+            /** @description What the name stood for: the hash of the image's configuration. */
+            image_id: string;
+            /** Format: int64 */
+            memory_limit_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description The most that it was seen to use, in bytes. What lasts less than a second is seldom seen.
+             */
+            memory_peak_bytes?: number | null;
+            /** @description Whether it was killed at its memory limit. */
+            oom_killed: boolean;
         };
         DagDetail: components["schemas"]["DagSummary"] & {
             catchup: boolean;
@@ -1446,6 +1489,7 @@ export interface components {
                  * @description The number of the latest attempt; 0 before the first.
                  */
                 attempt: number;
+                container?: components["schemas"]["ContainerFacts"] | null;
                 /** Format: date-time */
                 ended_at?: string | null;
                 failure?: components["schemas"]["Failure"] | null;
@@ -1707,6 +1751,7 @@ export interface components {
              * @description The number of the latest attempt; 0 before the first.
              */
             attempt: number;
+            container?: components["schemas"]["ContainerFacts"] | null;
             /** Format: date-time */
             ended_at?: string | null;
             failure?: components["schemas"]["Failure"] | null;
@@ -1848,6 +1893,8 @@ export interface components {
         };
         Worker: {
             alive: boolean;
+            /** @description Whether it is to claim nothing more. */
+            draining: boolean;
             /**
              * Format: date-time
              * @description Until when it counts as alive without another sign of life.
@@ -1859,6 +1906,10 @@ export interface components {
             /** Format: int32 */
             slots: number;
             worker: string;
+        };
+        WorkerPatch: {
+            /** @description True: it finishes what it runs and claims nothing more. False: it claims again. */
+            draining: boolean;
         };
     };
     responses: never;
@@ -8077,6 +8128,111 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Fleet"];
                 };
+            };
+            /** @description The request does not make sense; the detail says what would. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nobody is logged in, or the token is unknown or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not suffice, or the CSRF token is missing. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing, or it may not be seen. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It does not fit how things stand. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something is broken; the log of the API says more. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A service that is needed is away; Retry-After says when to ask again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_worker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                worker: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkerPatch"];
+            };
+        };
+        responses: {
+            /** @description It is asked for. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request does not make sense; the detail says what would. */
             400: {

@@ -170,6 +170,7 @@ function Details({ found }: { found: Detail }) {
           </Scroll>
         )}
       </section>
+      {found.attempts.map((one) => one.container && <Container key={one.attempt} attempt={one.attempt} container={one.container} />)}
       <section>
         <h2>Outputs</h2>
         {Object.keys(found.outputs).length === 0 ? (
@@ -184,6 +185,33 @@ function Details({ found }: { found: Detail }) {
       </section>
     </div>
   )
+}
+
+function Container({ attempt, container }: { attempt: number; container: Schemas['ContainerFacts'] }) {
+  return (
+    <section>
+      <h2>Container of attempt {attempt}</h2>
+      <Facts
+        facts={{
+          Name: <code className="break">{container.container}</code>,
+          Image: <code className="break">{container.image}</code>,
+          'Image id': <code className="break">{container.image_id}</code>,
+          ...(container.image_digest && { 'Image digest': <code className="break">{container.image_digest}</code> }),
+          'Exit code': container.exit_code ?? '–',
+          'Killed for memory': container.oom_killed ? 'yes' : 'no',
+          'Memory, at most': `${bytes(container.memory_peak_bytes)}${container.memory_limit_bytes ? ` of ${bytes(container.memory_limit_bytes)}` : ''}`,
+          'Processor time': container.cpu_seconds == null ? 'not seen' : `${container.cpu_seconds.toFixed(2)} s`,
+        }}
+      />
+    </section>
+  )
+}
+
+function bytes(count: number | null | undefined): string {
+  if (count == null) return 'not seen'
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = count > 0 ? Math.min(units.length - 1, Math.floor(Math.log2(count) / 10)) : 0
+  return `${(count / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`
 }
 
 function Rendered({ found }: { found: Detail }) {

@@ -4,6 +4,7 @@
 //! that no byte and no exit code is missed. Its name and labels say which attempt it is.
 
 mod body;
+mod facts;
 mod traces;
 
 use std::time::Duration;
@@ -22,9 +23,10 @@ use futures_util::stream::BoxStream;
 use tokio::task::JoinHandle;
 use towpath_common::dag::{Container, PullPolicy};
 use towpath_common::id::AttemptKey;
-use towpath_common::outcome::{Failure, FailureClass};
+use towpath_common::outcome::{ContainerFacts, Failure, FailureClass};
 use towpath_common::port::Unavailable;
 
+use self::facts::Usage;
 use super::{AttemptSpec, Ended, Execution, Executor};
 use crate::log::AttemptLog;
 
@@ -200,6 +202,7 @@ struct DockerExecution {
     /// Resolves when Docker says that the container has ended; asked for before the start.
     exit: Option<JoinHandle<()>>,
     ended: Option<Ended>,
+    usage: Usage,
 }
 
 impl DockerExecution {
@@ -219,6 +222,7 @@ impl DockerExecution {
             pump: Some(pump),
             exit: Some(exit),
             ended: None,
+            usage: Usage::watch(docker, name),
         }
     }
 
@@ -326,6 +330,10 @@ impl Execution for DockerExecution {
             }
         }
         body::first_file(&archive, limit)
+    }
+
+    async fn facts(&mut self) -> Option<ContainerFacts> {
+        facts::of(&self.docker, &self.name, self.usage.seen()).await
     }
 
     async fn remove(self: Box<Self>) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use towpath_common::id::{DagId, RunKey, TaskId, VersionId};
+use towpath_common::outcome::ContainerFacts;
 use towpath_common::port::{
     Cell, DagFilter, DagRecord, DagSummary, ReadingStore, RunFilter, RunOrder, VersionRecord,
 };
@@ -168,6 +169,19 @@ impl ReadingStore for MemoryStore {
         let runs = [run];
         let page = tables.instances_of(&runs).filter(wanted).take(limit as usize);
         Ok(page.cloned().collect())
+    }
+
+    async fn facts(
+        &self,
+        run: RunKey,
+        task: &TaskId,
+        map_index: i32,
+    ) -> Result<BTreeMap<u32, ContainerFacts>> {
+        let tables = self.tables();
+        let own = tables.facts.iter().filter(|(attempt, _)| {
+            attempt.run == run && attempt.task == *task && attempt.map_index == map_index
+        });
+        Ok(own.map(|(attempt, facts)| (attempt.number, facts.clone())).collect())
     }
 
     async fn live_instances(

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use towpath_common::command::InboxItem;
 use towpath_common::id::{AttemptKey, WorkerName};
-use towpath_common::outcome::Report;
-use towpath_common::port::{WorkerBeat, WorkerRecord, WorkerStore};
+use towpath_common::outcome::{ContainerFacts, Report};
+use towpath_common::port::{Orders, WorkerBeat, WorkerRecord, WorkerStore};
 use towpath_common::run::InstanceRecord;
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
@@ -74,18 +74,25 @@ impl WorkerStore for MemoryStore {
         Ok(taken)
     }
 
-    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>> {
+    async fn beat(&self, beat: &WorkerBeat) -> Result<Orders> {
         let mut tables = self.tables();
+        let draining = tables.workers.get(&beat.worker).is_some_and(|known| known.draining);
         let record = WorkerRecord {
             worker: beat.worker.clone(),
             queues: beat.queues.clone(),
             slots: beat.slots,
             running: u32::try_from(beat.running.len()).unwrap_or(u32::MAX),
             lease_until: beat.at.plus(beat.lease),
+            draining,
         };
         tables.workers.insert(beat.worker.clone(), record);
         let gone = beat.running.iter().filter(|attempt| !tables.holds(&beat.worker, attempt));
-        Ok(gone.cloned().collect())
+        Ok(Orders { gone: gone.cloned().collect(), draining })
+    }
+
+    async fn put_facts(&self, attempt: &AttemptKey, facts: &ContainerFacts) -> Result<()> {
+        self.tables().facts.insert(attempt.clone(), facts.clone());
+        Ok(())
     }
 
     async fn retire(&self, worker: &WorkerName) -> Result<()> {

@@ -96,7 +96,8 @@ static LIST_INSTANCES: Statement = Statement::new(concat!(
 ));
 
 static LIST_WORKERS: Statement = Statement::new(
-    "SELECT worker.worker, worker.queues, worker.slots, worker.running, worker.lease_until
+    "SELECT worker.worker, worker.queues, worker.slots, worker.running, worker.lease_until,
+         worker.draining
      FROM worker ORDER BY worker.worker",
 );
 
@@ -267,5 +268,6 @@ fn worker_from(row: &Row) -> Result<WorkerRecord, StoreError> {
         slots: narrow(row.int(2)?)?,
         running: narrow(row.int(3)?)?,
         lease_until: time(row.int(4)?),
+        draining: row.int(5)? == 1,
     })
 }

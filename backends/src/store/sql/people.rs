@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use towpath_common::asset::{AssetEvent, AssetName};
 use towpath_common::backfill::{Backfill, BackfillId};
 use towpath_common::command::InboxItem;
-use towpath_common::id::{DagId, PoolName, RunKey};
+use towpath_common::id::{DagId, PoolName, RunKey, WorkerName};
 use towpath_common::port::{LEADER, Lease, PeopleStore, StoreError};
 use towpath_common::run::{DagRun, InstanceRecord, Pool};
 use towpath_common::time::Timestamp;
@@ -21,6 +21,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &GET_LEADER,
     &ASK,
     &FIND_RUNS,
+    &SET_DRAINING,
     &ENDED_ATTEMPTS,
     &PUT_POOL,
     &DELETE_POOL,
@@ -71,6 +72,9 @@ static ASK: Statement = Statement::new(
     "INSERT INTO inbox (id, body, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
 );
 
+static SET_DRAINING: Statement =
+    Statement::new("UPDATE worker SET draining = $2 WHERE worker.worker = $1");
+
 static FIND_RUNS: Statement = Statement::new(concat!(
     "SELECT ",
     run_columns!(),
@@ -98,6 +102,11 @@ impl PeopleStore for SqlStore {
         let Some(row) = rows.first() else { return Ok(None) };
         let (holder, term) = (row.text(0)?.to_owned(), row.int(1)?);
         Ok(Some(Lease { name: LEADER, holder, term, expires_at: time(row.int(2)?) }))
+    }
+
+    async fn set_draining(&self, worker: &WorkerName, draining: bool) -> Result<bool, StoreError> {
+        let args = vec![worker.as_str().into(), i64::from(draining).into()];
+        Ok(self.database.execute(&SET_DRAINING, args).await? > 0)
     }
 
     async fn put_pool(&self, pool: &Pool) -> Result<(), StoreError> {

@@ -1,8 +1,11 @@
 //! What people look at, a page at a time.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde_json::json;
 use towpath_common::id::{DagId, RunKey, TaskId};
+use towpath_common::outcome::ContainerFacts;
 use towpath_common::port::{
     Cell, DagFilter, DagSummary, ReadingStore, RunFilter, RunOrder, StoreError, VersionRecord,
 };
@@ -30,6 +33,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &CELLS,
     &COUNTS,
     &INSTANCE_PAGE,
+    &FACTS,
     &LIVE_INSTANCES,
 ];
 
@@ -131,6 +135,12 @@ static INSTANCE_PAGE: Statement = Statement::new(concat!(
               OR (task_instance.task_id, task_instance.map_index) > ($3, $4))
      ORDER BY task_instance.task_id, task_instance.map_index LIMIT $5"
 ));
+
+static FACTS: Statement = Statement::new(
+    "SELECT attempt_facts.attempt, attempt_facts.facts FROM attempt_facts
+     WHERE attempt_facts.run_key = $1 AND attempt_facts.task_id = $2
+         AND attempt_facts.map_index = $3",
+);
 
 static LIVE_INSTANCES: Statement = Statement::new(concat!(
     "SELECT ",
@@ -291,6 +301,17 @@ impl ReadingStore for SqlStore {
             i64::from(limit).into(),
         ];
         self.database.fetch(&INSTANCE_PAGE, args).await?.iter().map(record_from).collect()
+    }
+
+    async fn facts(
+        &self,
+        run: RunKey,
+        task: &TaskId,
+        map_index: i32,
+    ) -> Result<BTreeMap<u32, ContainerFacts>, StoreError> {
+        let args = vec![run.to_string().into(), task.as_str().into(), i64::from(map_index).into()];
+        let rows = self.database.fetch(&FACTS, args).await?;
+        rows.iter().map(|row| Ok((narrow(row.int(0)?)?, from_json(row.text(1)?)?))).collect()
     }
 
     async fn live_instances(

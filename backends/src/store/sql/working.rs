@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use serde_json::json;
 use towpath_common::command::InboxItem;
 use towpath_common::id::{AttemptKey, WorkerName};
-use towpath_common::outcome::Report;
-use towpath_common::port::{StoreError, WorkerBeat, WorkerStore};
+use towpath_common::outcome::{ContainerFacts, Report};
+use towpath_common::port::{Orders, StoreError, WorkerBeat, WorkerStore};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
@@ -23,6 +23,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &ADOPT,
     &REPORT,
     &BEAT,
+    &PUT_FACTS,
     &STILL_HELD,
     &RETIRE,
     &HELD,
@@ -81,7 +82,14 @@ static BEAT: Statement = Statement::new(
     "INSERT INTO worker (worker, queues, slots, running, lease_until) VALUES ($1, $2, $3, $4, $5)
      ON CONFLICT (worker) DO UPDATE SET
          queues = excluded.queues, slots = excluded.slots, running = excluded.running,
-         lease_until = excluded.lease_until",
+         lease_until = excluded.lease_until
+     RETURNING worker.draining",
+);
+
+static PUT_FACTS: Statement = Statement::new(
+    "INSERT INTO attempt_facts (run_key, task_id, map_index, attempt, facts)
+     VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (run_key, task_id, map_index, attempt) DO UPDATE SET facts = excluded.facts",
 );
 
 static STILL_HELD: Statement = Statement::new(concat!(
@@ -163,7 +171,7 @@ impl WorkerStore for SqlStore {
         Ok(attempts.filter(|key| taken.contains(key.to_string().as_str())).cloned().collect())
     }
 
-    async fn beat(&self, beat: &WorkerBeat) -> Result<Vec<AttemptKey>, StoreError> {
+    async fn beat(&self, beat: &WorkerBeat) -> Result<Orders, StoreError> {
         let worker = || beat.worker.as_str().into();
         let running = i64::try_from(beat.running.len()).unwrap_or(i64::MAX);
         let lease_until = beat.at.plus(beat.lease).micros();
@@ -174,15 +182,32 @@ impl WorkerStore for SqlStore {
             running.into(),
             lease_until.into(),
         ];
-        self.database.execute(&BEAT, args).await?;
+        let beaten = self.database.fetch(&BEAT, args).await?;
+        let draining = beaten.first().is_some_and(|row| row.int(0) == Ok(1));
         if beat.running.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Orders { gone: Vec::new(), draining });
         }
         let args = vec![batch(&beat.running, attempt_to_json), worker()];
         let held = self.database.fetch(&STILL_HELD, args).await?;
         let held: Vec<AttemptKey> = held.iter().map(attempt_from).collect::<Result<_, _>>()?;
         let held: BTreeSet<_> = held.into_iter().collect();
-        Ok(beat.running.iter().filter(|attempt| !held.contains(attempt)).cloned().collect())
+        let gone = beat.running.iter().filter(|attempt| !held.contains(attempt));
+        Ok(Orders { gone: gone.cloned().collect(), draining })
+    }
+
+    async fn put_facts(
+        &self,
+        attempt: &AttemptKey,
+        facts: &ContainerFacts,
+    ) -> Result<(), StoreError> {
+        let args = vec![
+            attempt.run.to_string().into(),
+            attempt.task.as_str().into(),
+            i64::from(attempt.map_index).into(),
+            i64::from(attempt.number).into(),
+            to_json(facts).into(),
+        ];
+        self.database.execute(&PUT_FACTS, args).await.map(drop)
     }
 
     async fn retire(&self, worker: &WorkerName) -> Result<(), StoreError> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use towpath_common::id::{DagId, TaskId};
+use towpath_common::id::{AttemptKey, DagId, TaskId};
+use towpath_common::outcome::ContainerFacts;
 use towpath_common::port::{Cell, Commit, DagFilter, Deployment, RunFilter, RunOrder, Store};
 use towpath_common::run::{DagRun, Instance, InstanceRecord, RunType};
 use towpath_common::state::{RunState, TaskState};
@@ -161,6 +162,19 @@ pub async fn runs_and_instances_are_listed_and_counted(store: Arc<dyn Store>) {
     let failed =
         store.instance_page(old.key, Some(TaskState::Failed), None, 9).await.expect("reads");
     assert_eq!(failed.len(), 1);
+    let attempt = |number| AttemptKey {
+        run: old.key,
+        task: TaskId::new("a").expect("a name"),
+        map_index: 1,
+        number,
+    };
+    let facts = |code| ContainerFacts { exit_code: Some(code), ..ContainerFacts::default() };
+    for (number, code) in [(1, 7), (2, 0), (1, 9)] {
+        store.put_facts(&attempt(number), &facts(code)).await.expect("kept");
+    }
+    let known = store.facts(old.key, &attempt(1).task, 1).await.expect("reads");
+    assert_eq!(known, [(1, facts(9)), (2, facts(0))].into(), "the last word is kept");
+    assert!(store.facts(old.key, &attempt(1).task, 0).await.expect("reads").is_empty());
     let states = [TaskState::Queued, TaskState::Failed];
     let live = store.live_instances(None, &states, 9).await.expect("reads");
     let live: Vec<&str> = live.iter().map(|(run, _)| run.run_id.as_str()).collect();
