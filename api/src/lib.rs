@@ -8,6 +8,7 @@
 mod access;
 mod document;
 mod extract;
+mod fields;
 mod guard;
 mod health;
 mod hub;

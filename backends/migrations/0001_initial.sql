@@ -164,6 +164,7 @@ CREATE TABLE vault_entry (
 
 CREATE TABLE notification (
     notification_key TEXT NOT NULL PRIMARY KEY,
+    run_key TEXT NOT NULL,
     body TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'undeliverable')),
     -- When it is tried next, or was settled.

@@ -32,9 +32,11 @@ CREATE TABLE audit (
     who TEXT NOT NULL,
     action TEXT NOT NULL,
     team TEXT,
+    -- The Dag that it concerns, directly or through a run or a backfill.
+    dag_id TEXT,
     subject TEXT NOT NULL,
     before TEXT NOT NULL,
     after TEXT NOT NULL
 );
 
-CREATE INDEX audit_subject ON audit (subject, audit_id);
+CREATE INDEX audit_dag ON audit (dag_id, audit_id) WHERE dag_id IS NOT NULL;

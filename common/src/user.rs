@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::id::DagId;
 use crate::time::Timestamp;
 use crate::words::words;
 
@@ -119,6 +120,8 @@ pub struct AuditEntry {
     pub who: String,
     pub action: String,
     pub team: Option<String>,
+    /// The Dag that it concerns, directly or through a run or a backfill.
+    pub dag_id: Option<DagId>,
     /// Of what: `dag/NAME`, `run/KEY`, `pool/NAME` …
     pub subject: String,
     pub before: serde_json::Value,

@@ -88,7 +88,7 @@ impl Operations {
         check_name(asset).map_err(Refusal::Invalid)?;
         self.note(Deed {
             action: "asset.materialize",
-            team: None,
+            dag: None,
             subject: format!("asset/{asset}"),
             before: json!(null),
             after: json!(null),

@@ -33,7 +33,7 @@ impl Operations {
         let id = BackfillId(self.uuid());
         self.note(Deed {
             action: "backfill.create",
-            team: dag.team.as_deref(),
+            dag: Some((&dag_id, dag.team.as_deref())),
             subject: format!("backfill/{id}"),
             before: json!(null),
             after: json!(request),
@@ -78,7 +78,7 @@ impl Operations {
         }
         self.note(Deed {
             action: "backfill.set",
-            team: team.as_deref(),
+            dag: Some((&stored.spec.dag_id, team.as_deref())),
             subject: format!("backfill/{id}"),
             before: json!({ "state": stored.state }),
             after: json!({ "state": state }),

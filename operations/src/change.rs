@@ -69,7 +69,7 @@ impl Operations {
         if !dry_run {
             self.note(Deed {
                 action: "run.mark",
-                team: team.as_deref(),
+                dag: Some((&run.dag_id, team.as_deref())),
                 subject: format!("run/{key}"),
                 before: json!({ "state": run.state }),
                 after: json!({ "state": state }),
@@ -170,7 +170,7 @@ fn tasks(names: &[String]) -> Result<Vec<TaskId>> {
 }
 
 fn deed<'a>(
-    run: &DagRun,
+    run: &'a DagRun,
     selection: &Selection,
     change: Change,
     instances: &[Affected],
@@ -187,5 +187,6 @@ fn deed<'a>(
         *states.entry(instance.state.as_str()).or_default() += 1;
     }
     let subject = format!("run/{}", run.key);
-    Deed { action, team, subject, before: json!({ "states": states }), after }
+    let dag = Some((&run.dag_id, team));
+    Deed { action, dag, subject, before: json!({ "states": states }), after }
 }

@@ -40,7 +40,7 @@ impl Operations {
         if known.as_ref().is_none_or(|known| known.version != version) {
             self.note(Deed {
                 action: "dag.deploy",
-                team: dag.team.as_deref(),
+                dag: Some((&dag.dag_id, dag.team.as_deref())),
                 subject: format!("dag/{}", dag.dag_id),
                 before: json!({ "version": known.as_ref().map(|known| &known.version) }),
                 after: json!({ "version": version }),
@@ -84,7 +84,7 @@ impl Operations {
         let before = self.store().dag(dag_id).await?.is_some_and(|record| record.paused);
         self.note(Deed {
             action: if patch.paused { "dag.pause" } else { "dag.unpause" },
-            team: team.as_deref(),
+            dag: Some((dag_id, team.as_deref())),
             subject: format!("dag/{dag_id}"),
             before: json!({ "paused": before }),
             after: json!({ "paused": patch.paused }),

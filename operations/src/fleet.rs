@@ -8,7 +8,7 @@ use towpath_common::user::{AuditEntry as StoredAudit, Role};
 use uuid::Uuid;
 
 use crate::answer::{AuditEntry, Fleet, Notification, Page, Worker, WorkerPatch, time};
-use crate::{Deed, Operations, PAGE_MAX, Refusal, Result};
+use crate::{Deed, Operations, Refusal, Result};
 
 impl Operations {
     pub async fn fleet(&self) -> Result<Fleet> {
@@ -39,7 +39,7 @@ impl Operations {
         let before = known.ok_or_else(gone)?.draining;
         self.note(Deed {
             action: if patch.draining { "worker.drain" } else { "worker.resume" },
-            team: None,
+            dag: None,
             subject: format!("worker/{worker}"),
             before: json!({ "draining": before }),
             after: json!({ "draining": patch.draining }),
@@ -57,25 +57,19 @@ impl Operations {
 
     pub async fn notifications(&self, limit: u32) -> Result<Page<Notification>> {
         self.require_any()?;
-        let mut visible = Vec::new();
-        for (notification, status) in self.store().notifications(limit).await? {
-            match self.run_of(notification.run).await {
-                Err(Refusal::NotFound(_)) => continue,
-                Err(refusal) => return Err(refusal),
-                Ok(_) => {}
-            }
-            visible.push(Notification {
-                key: notification.key,
-                occasion: notification.occasion,
-                state: status.state,
-                at: time(status.at),
-                tries: status.tries,
-                error: status.error,
-                run_key: notification.run.0,
-                task_id: notification.attempt.map(|attempt| attempt.task.to_string()),
-            });
-        }
-        Ok(Page::from(visible))
+        let teams = self.visible_teams();
+        let told = self.store().notifications(teams.as_deref(), limit).await?;
+        let told = told.into_iter().map(|(notification, status)| Notification {
+            key: notification.key,
+            occasion: notification.occasion,
+            state: status.state,
+            at: time(status.at),
+            tries: status.tries,
+            error: status.error,
+            run_key: notification.run.0,
+            task_id: notification.attempt.map(|attempt| attempt.task.to_string()),
+        });
+        Ok(Page::from(told.collect::<Vec<_>>()))
     }
 
     pub async fn audit(
@@ -89,7 +83,7 @@ impl Operations {
         Ok(Page::of(found, limit, |entry| entry.id.to_string(), audit_entry))
     }
 
-    /// What was done to a Dag: for whoever may see it.
+    /// What was done to a Dag, its runs and its backfills: for whoever may see it.
     pub async fn dag_events(
         &self,
         dag_id: &towpath_common::id::DagId,
@@ -97,21 +91,9 @@ impl Operations {
         limit: u32,
     ) -> Result<Page<AuditEntry>> {
         self.deployed(dag_id).await?;
-        let subject = format!("dag/{dag_id}");
-        let filter = AuditFilter { subject: Some(subject.clone()), ..AuditFilter::default() };
-        let (mut own, mut after) = (Vec::new(), after);
-        loop {
-            let found = self.store().audit_page(&filter, after, PAGE_MAX).await?;
-            let is_last = found.len() < PAGE_MAX as usize;
-            after = found.last().map(|entry| entry.id);
-            // A longer name begins the same.
-            own.extend(found.into_iter().filter(|entry| entry.subject == subject));
-            if is_last || own.len() >= limit as usize {
-                break;
-            }
-        }
-        own.truncate(limit as usize);
-        Ok(Page::of(own, limit, |entry| entry.id.to_string(), audit_entry))
+        let filter = AuditFilter { dag_id: Some(dag_id.clone()), ..AuditFilter::default() };
+        let found = self.store().audit_page(&filter, after, limit).await?;
+        Ok(Page::of(found, limit, |entry| entry.id.to_string(), audit_entry))
     }
 }
 
@@ -122,6 +104,7 @@ fn audit_entry(entry: StoredAudit) -> AuditEntry {
         who: entry.who,
         action: entry.action,
         team: entry.team,
+        dag_id: entry.dag_id.map(|dag_id| dag_id.to_string()),
         subject: entry.subject,
         before: entry.before,
         after: entry.after,

@@ -1,7 +1,8 @@
 //! The grid of a Dag: its latest runs by its tasks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use towpath_common::id::{DagId, RunKey};
 use towpath_common::plan::Plan;
 use towpath_common::port::Cell;
@@ -12,6 +13,9 @@ use towpath_common::time::Timestamp;
 use crate::answer::{Grid, GridRun, GridTask, opt_time, time};
 use crate::dags::{group_of, in_order};
 use crate::{Operations, Refusal, Result};
+
+/// Which task has which row. There may be half a million to look up for one answer.
+type Places = HashMap<String, usize>;
 
 /// Columns at most: a year of days.
 const RUNS_MAX: u32 = 366;
@@ -49,10 +53,10 @@ impl Operations {
             .collect();
         let keys: Vec<RunKey> = runs.iter().map(|run| run.key).collect();
         let cells = self.store().cells(&keys).await?;
-        add_former(&mut tasks, &cells);
-        let places: HashMap<&str, usize> =
-            tasks.iter().enumerate().map(|(place, task)| (task.task_id.as_str(), place)).collect();
-        let mut columns = columns(&runs, &cells, &places);
+        let own = tasks.iter().enumerate().map(|(place, task)| (task.task_id.clone(), place));
+        let mut places: Places = own.collect();
+        let mut columns = columns(&runs, &cells, &mut places);
+        add_former(&mut tasks, &places);
         self.blank_foreign(&runs, &plan, &mut columns, &places).await?;
         let runs = runs
             .into_iter()
@@ -67,7 +71,7 @@ impl Operations {
         runs: &[DagRun],
         plan: &Plan,
         columns: &mut BTreeMap<RunKey, Vec<(u8, char)>>,
-        places: &HashMap<&str, usize>,
+        places: &Places,
     ) -> Result<()> {
         let mut known: BTreeMap<&str, Vec<bool>> = BTreeMap::new();
         for run in runs {
@@ -103,37 +107,45 @@ fn grid_task(id: &str, mapped: bool) -> GridTask {
 }
 
 /// Tasks that only earlier versions have come last.
-fn add_former(tasks: &mut Vec<GridTask>, cells: &[Cell]) {
-    let mut known: std::collections::HashSet<String> =
-        tasks.iter().map(|task| task.task_id.clone()).collect();
-    for task in cells.iter().flat_map(Cell::tasks) {
-        if !known.contains(task) {
-            known.insert(task.to_owned());
-            tasks.push(grid_task(task, false));
-        }
-    }
+fn add_former(tasks: &mut Vec<GridTask>, places: &Places) {
+    let mut former: Vec<(usize, &String)> =
+        places.iter().map(|(task, place)| (*place, task)).collect();
+    former.retain(|(place, _)| *place >= tasks.len());
+    former.sort_unstable();
+    tasks.extend(former.into_iter().map(|(_, task)| grid_task(task, false)));
 }
 
-/// Of every task the letter that needs most attention.
+/// Of every task the letter that needs most attention. A task without a place gets the next one.
 fn columns(
     runs: &[DagRun],
     cells: &[Cell],
-    places: &HashMap<&str, usize>,
+    places: &mut Places,
 ) -> BTreeMap<RunKey, Vec<(u8, char)>> {
     // Before its first instance changes, a task is nothing yet; anything else outweighs that.
+    const NOTHING: (u8, char) = (0, '.');
     let mut columns: BTreeMap<RunKey, Vec<(u8, char)>> =
-        runs.iter().map(|run| (run.key, vec![(0, '.'); places.len()])).collect();
+        runs.iter().map(|run| (run.key, vec![NOTHING; places.len()])).collect();
     for cell in cells {
         let (weight, letter) = letter(cell.state);
         let Some(column) = columns.get_mut(&cell.run) else { continue };
         for task in cell.tasks() {
-            let Some(place) = places.get(task) else { continue };
-            let cell = &mut column[*place];
-            if cell.1 == '.' && cell.0 == 0 || weight > cell.0 {
-                *cell = (weight, letter);
+            let place = match places.get(task) {
+                Some(place) => *place,
+                None => {
+                    let next = places.len();
+                    *places.entry_ref(task).or_insert(next)
+                }
+            };
+            if place >= column.len() {
+                column.resize(place + 1, NOTHING);
+            }
+            let shown = &mut column[place];
+            if *shown == NOTHING || weight > shown.0 {
+                *shown = (weight, letter);
             }
         }
     }
+    columns.values_mut().for_each(|column| column.resize(places.len(), NOTHING));
     columns
 }
 

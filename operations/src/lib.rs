@@ -94,7 +94,8 @@ pub struct Operations {
 /// What a change concerns and does, for the audit log.
 pub(crate) struct Deed<'a> {
     pub action: &'static str,
-    pub team: Option<&'a str>,
+    /// The Dag that it concerns, with its team.
+    pub dag: Option<(&'a DagId, Option<&'a str>)>,
     pub subject: String,
     pub before: Value,
     pub after: Value,
@@ -143,13 +144,14 @@ impl Operations {
     }
 
     async fn note(&self, deed: Deed<'_>) -> Result<()> {
-        let Deed { action, team, subject, before, after } = deed;
+        let Deed { action, dag, subject, before, after } = deed;
         let entry = AuditEntry {
             id: self.uuid(),
             at: self.now(),
             who: self.actor.name.clone(),
             action: action.to_owned(),
-            team: team.map(str::to_owned),
+            team: dag.and_then(|(_, team)| team).map(str::to_owned),
+            dag_id: dag.map(|(dag_id, _)| dag_id.clone()),
             subject,
             before,
             after,

@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use towpath_common::command::Command;
 use towpath_common::dag::{DEFAULT_POOL, Dag};
-use towpath_common::id::PoolName;
+use towpath_common::id::{PoolName, VersionId};
 use towpath_common::run::Pool as Stored;
 use towpath_common::state::TaskState;
 use towpath_common::user::Role;
 
 use crate::answer::{Page, Pool, PoolRequest};
 use crate::{Deed, Operations, Refusal, Result};
-
-/// Instances beyond these are not counted.
-const COUNTED_MAX: u32 = 200_000;
 
 impl Operations {
     pub async fn pools(&self) -> Result<Page<Pool>> {
@@ -35,23 +32,23 @@ impl Operations {
     /// By pool: slots of instances that are out, and of those that are deferred.
     async fn used(&self) -> Result<BTreeMap<String, (u32, u32)>> {
         let states = [TaskState::Queued, TaskState::Running, TaskState::Deferred];
-        let mut versions: BTreeMap<String, Option<Dag>> = BTreeMap::new();
+        let mut versions: BTreeMap<VersionId, Option<Dag>> = BTreeMap::new();
         let mut used: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-        for (run, record) in self.store().live_instances(None, &states, COUNTED_MAX).await? {
-            let version = run.version.to_string();
+        for (version, task, state, count) in self.store().live_counts(&states).await? {
             if !versions.contains_key(&version) {
-                let dag = self.store().dag_version(&run.version).await?;
+                let dag = self.store().dag_version(&version).await?;
                 versions.insert(version.clone(), dag);
             }
             let Some(Some(dag)) = versions.get(&version) else { continue };
-            let Ok(place) = dag.tasks.binary_search_by(|task| task.id.cmp(&record.task)) else {
+            let Ok(place) = dag.tasks.binary_search_by(|known| known.id.cmp(&task)) else {
                 continue;
             };
             let claims = &dag.tasks[place].claims;
+            let slots = u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(claims.pool_slots);
             let (out, deferred) = used.entry(claims.pool.to_string()).or_default();
-            match record.instance.state {
-                TaskState::Deferred => *deferred += claims.pool_slots,
-                _ => *out += claims.pool_slots,
+            match state {
+                TaskState::Deferred => *deferred += slots,
+                _ => *out += slots,
             }
         }
         Ok(used)
@@ -62,7 +59,7 @@ impl Operations {
         let before = self.stored_pool(name).await?;
         self.note(Deed {
             action: "pool.set",
-            team: None,
+            dag: None,
             subject: format!("pool/{name}"),
             before: json!(before),
             after: json!(request),
@@ -82,7 +79,7 @@ impl Operations {
         };
         self.note(Deed {
             action: "pool.delete",
-            team: None,
+            dag: None,
             subject: format!("pool/{name}"),
             before: json!(before),
             after: json!(null),

@@ -67,7 +67,7 @@ impl Operations {
         }
         self.note(Deed {
             action: "run.cancel",
-            team: team.as_deref(),
+            dag: Some((&run.dag_id, team.as_deref())),
             subject: format!("run/{key}"),
             before: json!({ "state": run.state }),
             after: json!({ "state": "failed" }),
@@ -85,10 +85,10 @@ impl Operations {
         self.require_any()?;
         let teams = self.visible_teams();
         let found = self.store().live_instances(teams.as_deref(), states, limit).await?;
-        let live = found.into_iter().map(|(run, record)| LiveInstance {
-            dag_id: run.dag_id.to_string(),
-            run_id: run.run_id,
-            instance: record.into(),
+        let live = found.into_iter().map(|live| LiveInstance {
+            dag_id: live.dag_id.to_string(),
+            run_id: live.run_id,
+            instance: live.record.into(),
         });
         Ok(Page::from(live.collect::<Vec<_>>()))
     }

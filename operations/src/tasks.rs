@@ -72,10 +72,9 @@ impl Operations {
         let record = self.record(&run, name).await?;
         let mut attempts: Vec<TaskInstance> = self
             .store()
-            .ended_attempts(name.run)
+            .ended_attempts(name.run, &name.task, name.map_index)
             .await?
             .into_iter()
-            .filter(|r| r.task == name.task && r.instance.map_index == name.map_index)
             .map(TaskInstance::from)
             .collect();
         let mut instance = TaskInstance::from(record);

@@ -56,7 +56,7 @@ impl Operations {
         let timetable = Timetable::new(&dag.schedule).map_err(Refusal::invalid)?;
         self.note(Deed {
             action: "run.trigger",
-            team: dag.team.as_deref(),
+            dag: Some((dag_id, dag.team.as_deref())),
             subject: format!("run/{key}"),
             before: json!(null),
             after: json!({ "dag_id": dag_id, "run_id": run_id, "params": params }),

@@ -180,7 +180,7 @@ impl Operations {
         after["new_password"] = json!(new_password);
         self.note(Deed {
             action: "user.set",
-            team: None,
+            dag: None,
             subject: format!("user/{name}"),
             before: known.as_ref().map_or(json!(null), facts),
             after,
@@ -203,7 +203,7 @@ impl Operations {
         }
         self.note(Deed {
             action: "user.delete",
-            team: None,
+            dag: None,
             subject: format!("user/{name}"),
             before: json!(null),
             after: json!(null),
@@ -254,7 +254,7 @@ impl Operations {
         };
         self.note(Deed {
             action: "token.create",
-            team: None,
+            dag: None,
             subject: format!("token/{}", credential.id),
             before: json!(null),
             after: json!({ "user": user, "name": request.name, "role_max": credential.role_max }),
@@ -271,7 +271,7 @@ impl Operations {
         };
         self.note(Deed {
             action: "token.delete",
-            team: None,
+            dag: None,
             subject: format!("token/{id}"),
             before: json!(null),
             after: json!(null),

@@ -68,7 +68,7 @@ impl Services {
         let provider = Operations::new(self.clone(), Actor::local("the provider"));
         let deed = Deed {
             action: "user.set",
-            team: None,
+            dag: None,
             subject: format!("user/{}", after.name),
             before: before.map_or(json!(null), facts),
             after: facts(after),

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::Deserialize;
 use towpath_common::id::DagId;
 use towpath_common::port::DagFilter;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::Api;
 use crate::access::Caller;
 use crate::extract::{Asked, Body, Named, limit, opt_parse, parse};
+use crate::fields::choose;
 use crate::problem::{Problem, Problems};
 
 pub fn routes() -> OpenApiRouter<Api> {
@@ -43,6 +45,8 @@ struct ListDags {
     team: Option<String>,
     tag: Option<String>,
     paused: Option<bool>,
+    /// As much of each item, as names between commas, such as `dag_id,paused`; all of it by default.
+    fields: Option<String>,
     /// `next` of an earlier page.
     after: Option<String>,
     /// How many at most; 50 by default.
@@ -53,14 +57,11 @@ struct ListDags {
 /// List deployed Dags by name.
 #[utoipa::path(get, path = "/dags", tag = "dags", params(ListDags),
     responses((status = 200, body = Page<DagSummary>), Problems))]
-async fn list_dags(
-    caller: Caller,
-    Asked(asked): Asked<ListDags>,
-) -> Result<Json<Page<DagSummary>>, Problem> {
-    let ListDags { search, team, tag, paused, after, limit: asked_limit } = asked;
+async fn list_dags(caller: Caller, Asked(asked): Asked<ListDags>) -> Result<Response, Problem> {
+    let ListDags { search, team, tag, paused, fields, after, limit: asked_limit } = asked;
     let filter = DagFilter { teams: None, team, search, tag, paused };
     let after: Option<DagId> = opt_parse("after", after.as_ref())?;
-    Ok(Json(caller.dags(filter, after.as_ref(), limit(asked_limit)?).await?))
+    choose(caller.dags(filter, after.as_ref(), limit(asked_limit)?).await?, fields.as_ref())
 }
 
 /// Deploy a DAG file; the same content is no new version.
@@ -222,7 +223,7 @@ struct AfterEntry {
     limit: Option<u32>,
 }
 
-/// What was done to it, the newest first.
+/// What was done to it, its runs and its backfills, the newest first.
 #[utoipa::path(get, path = "/dags/{dag_id}/events", tag = "dags",
     params(("dag_id" = String, Path), AfterEntry),
     responses((status = 200, body = Page<AuditEntry>), Problems))]

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::Api;
 use crate::access::Caller;
-use crate::extract::{Asked, Body, Named, limit, parse};
+use crate::extract::{Asked, Body, Named, limit, opt_parse, parse};
 use crate::problem::{Problem, Problems};
 
 /// Entries that an export holds at most in memory at once.
@@ -147,6 +147,8 @@ async fn list_notifications(
 #[into_params(parameter_in = Query)]
 struct ListAudit {
     who: Option<String>,
+    /// What concerns this Dag, directly or through a run or a backfill.
+    dag_id: Option<String>,
     /// The beginning of it, such as `dag/` or `run/KEY`.
     subject: Option<String>,
     action: Option<String>,
@@ -160,14 +162,15 @@ struct ListAudit {
 }
 
 impl ListAudit {
-    fn filter(&self) -> AuditFilter {
-        AuditFilter {
+    fn filter(&self) -> Result<AuditFilter, Problem> {
+        Ok(AuditFilter {
             who: self.who.clone(),
+            dag_id: opt_parse("dag_id", self.dag_id.as_ref())?,
             subject: self.subject.clone(),
             action: self.action.clone(),
             from: self.from.map(Timestamp::from),
             to: self.to.map(Timestamp::from),
-        }
+        })
     }
 }
 
@@ -178,14 +181,14 @@ async fn list_audit(
     caller: Caller,
     Asked(asked): Asked<ListAudit>,
 ) -> Result<Json<Page<AuditEntry>>, Problem> {
-    Ok(Json(caller.audit(&asked.filter(), asked.after, limit(asked.limit)?).await?))
+    Ok(Json(caller.audit(&asked.filter()?, asked.after, limit(asked.limit)?).await?))
 }
 
 /// All of it that fits the filter, an entry of JSON a line.
 #[utoipa::path(get, path = "/audit/export", tag = "audit", params(ListAudit),
     responses((status = 200, body = String, content_type = "application/x-ndjson"), Problems))]
 async fn export_audit(caller: Caller, Asked(asked): Asked<ListAudit>) -> Result<Response, Problem> {
-    let filter = asked.filter();
+    let filter = asked.filter()?;
     let first = caller.audit(&filter, asked.after, EXPORT_PAGE).await?;
     let operations = caller.operations;
     let pages = futures_util::stream::unfold(Some(first), move |page| {

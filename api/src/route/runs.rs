@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use towpath_common::id::RunKey;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::Api;
 use crate::access::Caller;
 use crate::extract::{Asked, Body, Named, limit, opt_parse, parse_list};
+use crate::fields::choose;
 use crate::problem::{Problem, Problems};
 
 pub fn routes() -> OpenApiRouter<Api> {
@@ -52,6 +54,8 @@ struct ListRuns {
     sort: Option<String>,
     /// Whether to count their instances by state.
     counts: Option<bool>,
+    /// As much of each item, as names between commas, such as `run_key,state`; all of it by default.
+    fields: Option<String>,
     /// `next` of an earlier page.
     after: Option<String>,
     /// How many at most; 50 by default.
@@ -62,10 +66,7 @@ struct ListRuns {
 /// List runs.
 #[utoipa::path(get, path = "/runs", tag = "runs", params(ListRuns),
     responses((status = 200, body = Page<Run>), Problems))]
-async fn list_runs(
-    caller: Caller,
-    Asked(asked): Asked<ListRuns>,
-) -> Result<Json<Page<Run>>, Problem> {
+async fn list_runs(caller: Caller, Asked(asked): Asked<ListRuns>) -> Result<Response, Problem> {
     let filter = RunFilter {
         teams: None,
         dag_id: opt_parse("dag_id", asked.dag_id.as_ref())?,
@@ -84,7 +85,7 @@ async fn list_runs(
         limit: limit(asked.limit)?,
         counts: asked.counts.unwrap_or(false),
     };
-    Ok(Json(caller.runs(query).await?))
+    choose(caller.runs(query).await?, asked.fields.as_ref())
 }
 
 /// A run, with its instances counted by state.

@@ -1,6 +1,7 @@
 //! The task instances of a run.
 
 use axum::Json;
+use axum::response::Response;
 use serde::Deserialize;
 use towpath_common::id::RunKey;
 use towpath_operations::answer::{Page, Rendered, TaskInstance, TaskInstanceDetail, Why};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::Api;
 use crate::access::Caller;
 use crate::extract::{Asked, Named, instance, limit, opt_parse};
+use crate::fields::choose;
 use crate::problem::{Problem, Problems};
 
 pub fn routes() -> OpenApiRouter<Api> {
@@ -28,6 +30,8 @@ pub fn routes() -> OpenApiRouter<Api> {
 struct ListInstances {
     /// Only those in this state.
     state: Option<String>,
+    /// As much of each item, as names between commas, such as `task_id,state`; all of it by default.
+    fields: Option<String>,
     /// `next` of an earlier page.
     after: Option<String>,
     /// How many at most; 50 by default.
@@ -43,10 +47,11 @@ async fn list_instances(
     caller: Caller,
     Named(run): Named<Uuid>,
     Asked(asked): Asked<ListInstances>,
-) -> Result<Json<Page<TaskInstance>>, Problem> {
+) -> Result<Response, Problem> {
     let state = opt_parse("state", asked.state.as_ref())?;
     let limit = limit(asked.limit)?;
-    Ok(Json(caller.instances(RunKey(run), state, asked.after.as_deref(), limit).await?))
+    let page = caller.instances(RunKey(run), state, asked.after.as_deref(), limit).await?;
+    choose(page, asked.fields.as_ref())
 }
 
 #[derive(Deserialize, IntoParams)]

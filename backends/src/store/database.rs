@@ -86,6 +86,14 @@ impl Row {
     {
         self.text(column)?.parse().map_err(|error| unreadable(column, error))
     }
+
+    pub fn opt_parse<T: FromStr>(&self, column: usize) -> Result<Option<T>>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let parsed = self.opt_text(column)?.map(str::parse).transpose();
+        parsed.map_err(|error| unreadable(column, error))
+    }
 }
 
 fn unreadable(column: usize, what: impl std::fmt::Display) -> StoreError {

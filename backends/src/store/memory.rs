@@ -487,9 +487,16 @@ impl PeopleStore for MemoryStore {
         Ok(found)
     }
 
-    async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>> {
+    async fn ended_attempts(
+        &self,
+        run: RunKey,
+        task: &TaskId,
+        map_index: i32,
+    ) -> Result<Vec<InstanceRecord>> {
         let tables = self.tables();
-        let of_run = tables.ended_attempts.values().filter(|record| record.run == run);
-        Ok(of_run.cloned().collect())
+        let own = tables.ended_attempts.values().filter(|record| {
+            record.run == run && record.task == *task && record.instance.map_index == map_index
+        });
+        Ok(own.cloned().collect())
     }
 }

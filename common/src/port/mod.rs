@@ -9,7 +9,9 @@ mod users;
 
 pub use bus::{Bus, BusEvent, Subscription};
 pub use queue::{Consumer, Delivery, Queue};
-pub use reading::{Cell, DagFilter, DagSummary, ReadingStore, RunFilter, RunOrder, VersionRecord};
+pub use reading::{
+    Cell, DagFilter, DagSummary, LiveRecord, ReadingStore, RunFilter, RunOrder, VersionRecord,
+};
 pub use store::{
     Commit, DagRecord, DagStore, Deployed, Deployment, LEADER, Lease, Orders, OutboxStore,
     PeopleStore, SchedulerStore, Store, StoreError, VaultStore, WorkerBeat, WorkerRecord,

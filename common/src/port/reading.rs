@@ -100,6 +100,14 @@ impl Cell {
     }
 }
 
+/// An instance of a live run, with the run's name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveRecord {
+    pub dag_id: DagId,
+    pub run_id: String,
+    pub record: InstanceRecord,
+}
+
 #[async_trait]
 pub trait ReadingStore: Send + Sync {
     /// In the order of their names, after this one.
@@ -138,6 +146,11 @@ pub trait ReadingStore: Send + Sync {
         after: Option<(&TaskId, i32)>,
         limit: u32,
     ) -> Result<Vec<InstanceRecord>, StoreError>;
+    /// How many instances of live runs are in any of these states, by version and task.
+    async fn live_counts(
+        &self,
+        states: &[TaskState],
+    ) -> Result<Vec<(VersionId, TaskId, TaskState, u64)>, StoreError>;
     /// What is known of the containers of an instance's attempts, by their numbers.
     async fn facts(
         &self,
@@ -145,11 +158,11 @@ pub trait ReadingStore: Send + Sync {
         task: &TaskId,
         map_index: i32,
     ) -> Result<BTreeMap<u32, ContainerFacts>, StoreError>;
-    /// Instances of live runs that are in any of these states, with their runs: the longest there first.
+    /// Instances of live runs that are in any of these states: the longest there first.
     async fn live_instances(
         &self,
         teams: Option<&[String]>,
         states: &[TaskState],
         limit: u32,
-    ) -> Result<Vec<(DagRun, InstanceRecord)>, StoreError>;
+    ) -> Result<Vec<LiveRecord>, StoreError>;
 }

@@ -363,8 +363,13 @@ pub trait PeopleStore: Send + Sync {
         dag_id: Option<&DagId>,
         name: &str,
     ) -> Result<Vec<DagRun>, StoreError>;
-    /// Earlier attempts of a run's instances, oldest first.
-    async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError>;
+    /// Earlier attempts of an instance, oldest first.
+    async fn ended_attempts(
+        &self,
+        run: RunKey,
+        task: &TaskId,
+        map_index: i32,
+    ) -> Result<Vec<InstanceRecord>, StoreError>;
 }
 
 /// Variables and connections, sealed.
@@ -392,9 +397,10 @@ pub trait OutboxStore: Send + Sync {
     ) -> Result<Vec<(Notification, u32)>, StoreError>;
     /// Nothing changes what is settled. While it waits it keeps its last error, unless there is a new one.
     async fn note_status(&self, key: &str, status: &NotificationStatus) -> Result<(), StoreError>;
-    /// The newest first.
+    /// The newest first, of Dags of these teams or of all.
     async fn notifications(
         &self,
+        teams: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError>;
 }

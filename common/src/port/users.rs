@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::id::DagId;
 use crate::time::Timestamp;
 use crate::user::{AuditEntry, Credential, CredentialKind, User};
 
@@ -14,6 +15,7 @@ pub struct AuditFilter {
     /// The beginning of it.
     pub subject: Option<String>,
     pub action: Option<String>,
+    pub dag_id: Option<DagId>,
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
 }

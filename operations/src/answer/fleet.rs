@@ -102,6 +102,8 @@ pub struct AuditEntry {
     pub who: String,
     pub action: String,
     pub team: Option<String>,
+    /// The Dag that it concerns, directly or through a run or a backfill.
+    pub dag_id: Option<String>,
     pub subject: String,
     pub before: Value,
     pub after: Value,

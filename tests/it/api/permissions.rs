@@ -162,6 +162,45 @@ async fn every_endpoint_is_among(
 }
 
 #[tokio::test]
+async fn lists_are_sorted_and_as_wide_as_was_asked_for() -> anyhow::Result<()> {
+    let place = Place::make().await?;
+    let listed = async |path: &str| -> anyhow::Result<Value> {
+        Ok(place.ask("all-admin", Method::GET, path, None).await?.body["items"].clone())
+    };
+    let run = place.runs["western"].as_str();
+    let found = listed("/runs?dag_id=western&fields=run_key,state").await?;
+    ensure!(found == json!([{ "run_key": run, "state": "success" }]), "{found}");
+    let found = listed(&format!("/runs/{run}/tasks?fields=state")).await?;
+    ensure!(found[0] == json!({ "state": "success" }), "{found}");
+    let found = listed("/dags?search=west&fields=dag_id").await?;
+    ensure!(found == json!([{ "dag_id": "western" }]), "{found}");
+    let first = listed("/runs?sort=queued_at&fields=dag_id").await?;
+    let last = listed("/runs?fields=dag_id").await?;
+    let reversed: Vec<&Value> = last.as_array().context("runs")?.iter().rev().collect();
+    let first: Vec<&Value> = first.as_array().context("runs")?.iter().collect();
+    ensure!(first == reversed && first.len() == 3, "{first:?} {last}");
+    Ok(())
+}
+
+/// A Dag's events are those of its runs, too, and of no other's.
+#[tokio::test]
+async fn a_dags_events_are_those_of_its_runs_too() -> anyhow::Result<()> {
+    let place = Place::make().await?;
+    let run = place.runs["eastern"].as_str();
+    let clear = format!("/runs/{run}/clear");
+    place.ask("all-operator", Method::POST, &clear, Some(json!({}))).await?;
+    let found = place.ask("east-viewer", Method::GET, "/dags/eastern/events", None).await?;
+    let items = found.body["items"].as_array().context("events")?;
+    let events: Vec<(&str, &str)> = items
+        .iter()
+        .map(|e| (e["action"].as_str().unwrap_or(""), e["dag_id"].as_str().unwrap_or("")))
+        .collect();
+    let expected = ["task.clear", "run.trigger", "dag.deploy"].map(|action| (action, "eastern"));
+    ensure!(events == expected, "{events:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn lists_hold_only_what_one_may_see() -> anyhow::Result<()> {
     let place = Place::make().await?;
     let names = |answer: &Answer| -> Vec<String> {

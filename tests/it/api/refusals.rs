@@ -26,6 +26,10 @@ async fn bad_input_is_told_in_words_that_help() -> anyhow::Result<()> {
     check(get.clone(), "/runs?state=lost", None, 400, "\"lost\" is not a RunState").await?;
     check(get.clone(), "/runs?after=nonsense", None, 400, "not the next of an earlier page")
         .await?;
+    check(get.clone(), "/runs?fields=run_key,colour", None, 400, "no field \"colour\"").await?;
+    check(get.clone(), "/runs?sort=colour", None, 400, "is not a RunOrder").await?;
+    let either = format!("/runs/{run}/tasks/a/log?first=1&last=1");
+    check(get.clone(), &either, None, 400, "either last, or first and count").await?;
     check(get.clone(), "/runs/nonsense", None, 400, "UUID").await?;
     check(get.clone(), "/runs/00000000-0000-7000-8000-000000000000", None, 404, "there is no run")
         .await?;

@@ -237,8 +237,9 @@ async fn what_is_committed_is_read_back(store: Arc<dyn Store>) {
     assert_eq!(scene.state().await, record);
     let outputs =
         scene.store.outputs(run.key, std::slice::from_ref(&xcom.task)).await.expect("reads");
+    let xcom_task = xcom.task.clone();
     assert_eq!(outputs, [xcom]);
-    let earlier = scene.store.ended_attempts(run.key).await.expect("reads");
+    let earlier = scene.store.ended_attempts(run.key, &xcom_task, -1).await.expect("reads");
     assert_eq!(earlier.iter().map(|r| r.instance.attempt).collect::<Vec<_>>(), [1]);
     let dag = scene.store.dag(&run.dag_id).await.expect("reads").expect("there");
     let interval = DataInterval { start: at(77), end: at(78) };

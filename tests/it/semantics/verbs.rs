@@ -53,7 +53,7 @@ async fn a_run_is_resumed_from_the_failed_task() -> anyhow::Result<()> {
             .map(|r| r.instance.attempt)
             .collect();
         assert_eq!(attempts, [1, 2, 1], "what had succeeded is not run again");
-        let earlier = place.cluster.store.ended_attempts(run.key).await?;
+        let earlier = place.cluster.store.ended_attempts(run.key, &"load".parse()?, -1).await?;
         assert_eq!(earlier.len(), 1, "the failed attempt is remembered: {earlier:?}");
     }
     Ok(())

@@ -221,7 +221,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was done to it, the newest first. */
+        /** What was done to it, its runs and its backfills, the newest first. */
         get: operations["list_dag_events"];
         put?: never;
         post?: never;
@@ -904,6 +904,8 @@ export interface components {
             /** Format: date-time */
             at: string;
             before: unknown;
+            /** @description The Dag that it concerns, directly or through a run or a backfill. */
+            dag_id?: string | null;
             /** Format: uuid */
             id: string;
             subject: string;
@@ -1320,6 +1322,8 @@ export interface components {
                 /** Format: date-time */
                 at: string;
                 before: unknown;
+                /** @description The Dag that it concerns, directly or through a run or a backfill. */
+                dag_id?: string | null;
                 /** Format: uuid */
                 id: string;
                 subject: string;
@@ -2231,6 +2235,8 @@ export interface operations {
         parameters: {
             query?: {
                 who?: string;
+                /** @description What concerns this Dag, directly or through a run or a backfill. */
+                dag_id?: string;
                 /** @description The beginning of it, such as `dag/` or `run/KEY`. */
                 subject?: string;
                 action?: string;
@@ -2342,6 +2348,8 @@ export interface operations {
         parameters: {
             query?: {
                 who?: string;
+                /** @description What concerns this Dag, directly or through a run or a backfill. */
+                dag_id?: string;
                 /** @description The beginning of it, such as `dag/` or `run/KEY`. */
                 subject?: string;
                 action?: string;
@@ -3383,6 +3391,8 @@ export interface operations {
                 team?: string;
                 tag?: string;
                 paused?: boolean;
+                /** @description As much of each item, as names between commas, such as `dag_id,paused`; all of it by default. */
+                fields?: string;
                 /** @description `next` of an earlier page. */
                 after?: string;
                 /** @description How many at most; 50 by default. */
@@ -5177,6 +5187,8 @@ export interface operations {
                 sort?: string;
                 /** @description Whether to count their instances by state. */
                 counts?: boolean;
+                /** @description As much of each item, as names between commas, such as `run_key,state`; all of it by default. */
+                fields?: string;
                 /** @description `next` of an earlier page. */
                 after?: string;
                 /** @description How many at most; 50 by default. */
@@ -5701,6 +5713,8 @@ export interface operations {
             query?: {
                 /** @description Only those in this state. */
                 state?: string;
+                /** @description As much of each item, as names between commas, such as `task_id,state`; all of it by default. */
+                fields?: string;
                 /** @description `next` of an earlier page. */
                 after?: string;
                 /** @description How many at most; 50 by default. */

@@ -75,8 +75,17 @@ impl OutboxStore for MemoryStore {
         Ok(())
     }
 
-    async fn notifications(&self, limit: u32) -> Result<Vec<(Notification, NotificationStatus)>> {
-        let mut all: Vec<_> = self.tables().notifications.values().cloned().collect();
+    async fn notifications(
+        &self,
+        teams: Option<&[String]>,
+        limit: u32,
+    ) -> Result<Vec<(Notification, NotificationStatus)>> {
+        let tables = self.tables();
+        let visible = |(notification, _): &&(Notification, NotificationStatus)| {
+            let run = tables.runs.get(&notification.run);
+            teams.is_none() || run.is_some_and(|run| tables.is_visible(&run.dag_id, teams))
+        };
+        let mut all: Vec<_> = tables.notifications.values().filter(visible).cloned().collect();
         all.sort_by(|(a, _), (b, _)| (b.at, &a.key).cmp(&(a.at, &b.key)));
         all.truncate(limit as usize);
         Ok(all)

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use towpath_common::id::{DagId, RunKey, TaskId, VersionId};
 use towpath_common::outcome::ContainerFacts;
 use towpath_common::port::{
-    Cell, DagFilter, DagRecord, DagSummary, ReadingStore, RunFilter, RunOrder, VersionRecord,
+    Cell, DagFilter, DagRecord, DagSummary, LiveRecord, ReadingStore, RunFilter, RunOrder,
+    VersionRecord,
 };
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
@@ -15,6 +16,21 @@ use towpath_common::time::Timestamp;
 use super::{MemoryStore, Result, Tables};
 
 impl Tables {
+    /// Instances of live runs that are in any of these states, with their runs.
+    fn live<'a>(
+        &'a self,
+        teams: Option<&'a [String]>,
+        states: &'a [TaskState],
+    ) -> impl Iterator<Item = (&'a DagRun, &'a InstanceRecord)> {
+        let of_state = |record: &&InstanceRecord| states.contains(&record.instance.state);
+        let with_run = |record: &'a InstanceRecord| Some((self.runs.get(&record.run)?, record));
+        self.instances
+            .values()
+            .filter(of_state)
+            .filter_map(with_run)
+            .filter(move |(run, _)| !run.state.is_terminal() && self.is_visible(&run.dag_id, teams))
+    }
+
     pub(super) fn note_deployed(
         &mut self,
         dag_id: &DagId,
@@ -38,7 +54,7 @@ impl Tables {
         })
     }
 
-    fn is_visible(&self, dag_id: &DagId, teams: Option<&[String]>) -> bool {
+    pub(super) fn is_visible(&self, dag_id: &DagId, teams: Option<&[String]>) -> bool {
         let Some(teams) = teams else { return true };
         let summary = self.dags.get(dag_id).and_then(|record| self.summary(record));
         summary.and_then(|summary| summary.team).is_some_and(|team| teams.contains(&team))
@@ -184,26 +200,36 @@ impl ReadingStore for MemoryStore {
         Ok(own.map(|(attempt, facts)| (attempt.number, facts.clone())).collect())
     }
 
+    async fn live_counts(
+        &self,
+        states: &[TaskState],
+    ) -> Result<Vec<(VersionId, TaskId, TaskState, u64)>> {
+        let tables = self.tables();
+        let mut counts: BTreeMap<(VersionId, TaskId, TaskState), u64> = BTreeMap::new();
+        for (run, record) in tables.live(None, states) {
+            let place = (run.version.clone(), record.task.clone(), record.instance.state);
+            *counts.entry(place).or_default() += 1;
+        }
+        Ok(counts.into_iter().map(|((v, task, state), count)| (v, task, state, count)).collect())
+    }
+
     async fn live_instances(
         &self,
         teams: Option<&[String]>,
         states: &[TaskState],
         limit: u32,
-    ) -> Result<Vec<(DagRun, InstanceRecord)>> {
+    ) -> Result<Vec<LiveRecord>> {
         let tables = self.tables();
-        let mut found: Vec<(DagRun, InstanceRecord)> = Vec::new();
-        for record in tables.instances.values() {
-            let Some(run) = tables.runs.get(&record.run) else { continue };
-            let live = !run.state.is_terminal() && tables.is_visible(&run.dag_id, teams);
-            if live && states.contains(&record.instance.state) {
-                found.push((run.clone(), record.clone()));
-            }
-        }
+        let mut found: Vec<_> = tables.live(teams, states).collect();
         found.sort_by_key(|(run, record)| {
             let instance = &record.instance;
             instance.started_at.or(instance.queued_at).unwrap_or(run.queued_at)
         });
-        found.truncate(limit as usize);
-        Ok(found)
+        let live = found.into_iter().take(limit as usize).map(|(run, record)| LiveRecord {
+            dag_id: run.dag_id.clone(),
+            run_id: run.run_id.clone(),
+            record: record.clone(),
+        });
+        Ok(live.collect())
     }
 }

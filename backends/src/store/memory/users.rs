@@ -90,6 +90,7 @@ impl UserStore for MemoryStore {
         let wanted = |entry: &&AuditEntry| {
             filter.who.as_ref().is_none_or(|who| entry.who == *who)
                 && filter.subject.as_ref().is_none_or(|s| entry.subject.starts_with(s.as_str()))
+                && filter.dag_id.as_ref().is_none_or(|dag_id| entry.dag_id.as_ref() == Some(dag_id))
                 && filter.action.as_ref().is_none_or(|action| entry.action == *action)
                 && filter.from.is_none_or(|from| entry.at >= from)
                 && filter.to.is_none_or(|to| entry.at <= to)

@@ -7,16 +7,16 @@ use towpath_common::port::{OutboxStore, StoreError};
 use towpath_common::time::Timestamp;
 
 use super::SqlStore;
-use super::rows::{from_json, narrow, time, to_json};
+use super::rows::{from_json, narrow, of_teams, teams, time, to_json};
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[&PUT_NOTIFICATIONS, &DUE, &NOTE, &LIST];
 
 /// Each is put there once, however often it is decided.
 pub static PUT_NOTIFICATIONS: Statement = Statement::new(
-    "INSERT INTO notification (notification_key, body, state, at, tries, created_at)
+    "INSERT INTO notification (notification_key, run_key, body, state, at, tries, created_at)
      SELECT
-         item.value ->> 'key', item.value ->> 'body', 'waiting',
+         item.value ->> 'key', item.value ->> 'run_key', item.value ->> 'body', 'waiting',
          CAST(item.value ->> 'at' AS BIGINT), 0, CAST(item.value ->> 'at' AS BIGINT)
      FROM {rows} WHERE 0 = 0
      ON CONFLICT (notification_key) DO NOTHING",
@@ -34,15 +34,24 @@ static NOTE: Statement = Statement::new(
      WHERE notification.notification_key = $1 AND notification.state = 'waiting'",
 );
 
-static LIST: Statement = Statement::new(
+static LIST: Statement = Statement::new(concat!(
     "SELECT notification.body, notification.state, notification.at, notification.tries,
          notification.error
      FROM notification
-     ORDER BY notification.created_at DESC, notification.notification_key LIMIT $1",
-);
+     WHERE CAST($1 AS TEXT) IS NULL OR notification.run_key IN (
+         SELECT dag_run.run_key FROM dag_run JOIN dag ON dag.dag_id = dag_run.dag_id WHERE ",
+    of_teams!(),
+    ")
+     ORDER BY notification.created_at DESC, notification.notification_key LIMIT $2"
+));
 
 pub fn notification_to_json(notification: &Notification) -> Json {
-    json!({ "key": notification.key, "body": to_json(notification), "at": notification.at })
+    json!({
+        "key": notification.key,
+        "run_key": notification.run,
+        "body": to_json(notification),
+        "at": notification.at,
+    })
 }
 
 #[async_trait]
@@ -84,9 +93,10 @@ impl OutboxStore for SqlStore {
 
     async fn notifications(
         &self,
+        names: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError> {
-        let rows = self.database.fetch(&LIST, vec![i64::from(limit).into()]).await?;
+        let rows = self.database.fetch(&LIST, vec![teams(names), i64::from(limit).into()]).await?;
         let readable = rows
             .iter()
             .filter(|row| row.text(0).is_ok_and(|body| from_json::<Notification>(body).is_ok()));

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use towpath_common::asset::{AssetEvent, AssetName};
 use towpath_common::backfill::{Backfill, BackfillId};
 use towpath_common::command::InboxItem;
-use towpath_common::id::{DagId, PoolName, RunKey, WorkerName};
+use towpath_common::id::{DagId, PoolName, RunKey, TaskId, WorkerName};
 use towpath_common::port::{LEADER, Lease, PeopleStore, StoreError};
 use towpath_common::run::{DagRun, InstanceRecord, Pool};
 use towpath_common::time::Timestamp;
@@ -88,7 +88,8 @@ static ENDED_ATTEMPTS: Statement = Statement::new(concat!(
     "SELECT ",
     record_columns!("ended_attempt"),
     " FROM ended_attempt WHERE ended_attempt.run_key = $1
-     ORDER BY ended_attempt.task_id, ended_attempt.map_index, ended_attempt.attempt"
+         AND ended_attempt.task_id = $2 AND ended_attempt.map_index = $3
+     ORDER BY ended_attempt.attempt"
 ));
 
 fn dag_filter(dag_id: Option<&DagId>) -> Value {
@@ -160,8 +161,14 @@ impl PeopleStore for SqlStore {
         rows.iter().map(run_from).collect()
     }
 
-    async fn ended_attempts(&self, run: RunKey) -> Result<Vec<InstanceRecord>, StoreError> {
-        let rows = self.database.fetch(&ENDED_ATTEMPTS, vec![run.to_string().into()]).await?;
+    async fn ended_attempts(
+        &self,
+        run: RunKey,
+        task: &TaskId,
+        map_index: i32,
+    ) -> Result<Vec<InstanceRecord>, StoreError> {
+        let args = vec![run.to_string().into(), task.as_str().into(), i64::from(map_index).into()];
+        let rows = self.database.fetch(&ENDED_ATTEMPTS, args).await?;
         rows.iter().map(record_from).collect()
     }
 }

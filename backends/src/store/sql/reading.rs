@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use serde_json::json;
-use towpath_common::id::{DagId, RunKey, TaskId};
+use towpath_common::id::{DagId, RunKey, TaskId, VersionId};
 use towpath_common::outcome::ContainerFacts;
 use towpath_common::port::{
-    Cell, DagFilter, DagSummary, ReadingStore, RunFilter, RunOrder, StoreError, VersionRecord,
+    Cell, DagFilter, DagSummary, LiveRecord, ReadingStore, RunFilter, RunOrder, StoreError,
+    VersionRecord,
 };
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
@@ -16,8 +18,8 @@ use towpath_common::time::Timestamp;
 use super::SqlStore;
 use super::dags::{dag_columns, dag_from};
 use super::rows::{
-    RUN_COLUMNS, batch, from_json, narrow, record_columns, record_from, record_from_columns,
-    run_columns, run_from, time, to_json,
+    batch, from_json, narrow, of_teams, record_columns, record_from, record_from_columns,
+    run_columns, run_from, teams, time, to_json,
 };
 use crate::store::database::{Row, Value};
 use crate::store::statement::Statement;
@@ -34,15 +36,12 @@ pub const STATEMENTS: &[&Statement] = &[
     &COUNTS,
     &INSTANCE_PAGE,
     &FACTS,
+    &LIVE_COUNTS,
     &LIVE_INSTANCES,
 ];
 
-/// Of Dags that these teams, or everybody, may see.
-macro_rules! of_teams {
-    () => {
-        "(CAST($1 AS TEXT) IS NULL OR dag.team IN (SELECT item.value ->> 'team' FROM {rows}))"
-    };
-}
+/// Texts are put together by one core of the database for each connection.
+const CELL_READERS: usize = 2;
 
 static DAG_PAGE: Statement = Statement::new(concat!(
     "SELECT ",
@@ -142,10 +141,16 @@ static FACTS: Statement = Statement::new(
          AND attempt_facts.map_index = $3",
 );
 
+static LIVE_COUNTS: Statement = Statement::new(
+    "SELECT dag_run.version, task_instance.task_id, task_instance.state, COUNT(*)
+     FROM dag_run JOIN task_instance ON task_instance.run_key = dag_run.run_key
+     WHERE dag_run.state IN ('queued', 'running')
+         AND $1 LIKE '% ' || task_instance.state || ' %'
+     GROUP BY dag_run.version, task_instance.task_id, task_instance.state",
+);
+
 static LIVE_INSTANCES: Statement = Statement::new(concat!(
-    "SELECT ",
-    run_columns!(),
-    ", ",
+    "SELECT dag_run.dag_id, dag_run.run_id, ",
     record_columns!("task_instance"),
     " FROM dag_run JOIN task_instance ON task_instance.run_key = dag_run.run_key
      WHERE dag_run.state IN ('queued', 'running')
@@ -158,13 +163,6 @@ static LIVE_INSTANCES: Statement = Statement::new(concat!(
          task_instance.run_key, task_instance.task_id, task_instance.map_index
      LIMIT $3"
 ));
-
-fn teams(names: Option<&[String]>) -> Value {
-    match names {
-        None => Value::Text(None),
-        Some(names) => batch(names, |team| json!({ "team": team })),
-    }
-}
 
 fn keys(runs: &[RunKey]) -> Value {
     batch(runs, |run| json!({ "run_key": run }))
@@ -224,7 +222,7 @@ impl ReadingStore for SqlStore {
         let rows = self.database.fetch(&VERSIONS, vec![dag_id.as_str().into()]).await?;
         let record = |row: &Row| {
             Ok(VersionRecord {
-                version: towpath_common::id::VersionId::from_hex(row.text(0)?),
+                version: VersionId::from_hex(row.text(0)?),
                 deployed_at: time(row.int(1)?),
                 source: row.opt_text(2)?.map(str::to_owned),
             })
@@ -273,11 +271,12 @@ impl ReadingStore for SqlStore {
     }
 
     async fn cells(&self, runs: &[RunKey]) -> Result<Vec<Cell>, StoreError> {
-        let rows = self.database.fetch(&CELLS, vec![keys(runs)]).await?;
+        let parts = runs.chunks(runs.len().div_ceil(CELL_READERS).max(1));
+        let read = parts.map(|part| self.database.fetch(&CELLS, vec![keys(part)]));
         let cell = |row: &Row| {
             Ok(Cell { run: row.parse(0)?, state: row.parse(1)?, names: row.text(2)?.to_owned() })
         };
-        rows.iter().map(cell).collect()
+        try_join_all(read).await?.iter().flatten().map(cell).collect()
     }
 
     async fn counts(&self, runs: &[RunKey]) -> Result<Vec<(RunKey, TaskState, u64)>, StoreError> {
@@ -314,16 +313,35 @@ impl ReadingStore for SqlStore {
         rows.iter().map(|row| Ok((narrow(row.int(0)?)?, from_json(row.text(1)?)?))).collect()
     }
 
+    async fn live_counts(
+        &self,
+        states: &[TaskState],
+    ) -> Result<Vec<(VersionId, TaskId, TaskState, u64)>, StoreError> {
+        let states = words(states.iter().map(|state| state.as_str()));
+        let rows = self.database.fetch(&LIVE_COUNTS, vec![states]).await?;
+        let count = |row: &Row| {
+            let version = VersionId::from_hex(row.text(0)?);
+            Ok((version, row.parse(1)?, row.parse(2)?, narrow(row.int(3)?)?))
+        };
+        rows.iter().map(count).collect()
+    }
+
     async fn live_instances(
         &self,
         names: Option<&[String]>,
         states: &[TaskState],
         limit: u32,
-    ) -> Result<Vec<(DagRun, InstanceRecord)>, StoreError> {
+    ) -> Result<Vec<LiveRecord>, StoreError> {
         let states = words(states.iter().map(|state| state.as_str()));
         let args = vec![teams(names), states, i64::from(limit).into()];
         let rows = self.database.fetch(&LIVE_INSTANCES, args).await?;
-        let pair = |row: &Row| Ok((run_from(row)?, record_from_columns(row, RUN_COLUMNS)?));
-        rows.iter().map(pair).collect()
+        let live = |row: &Row| {
+            Ok(LiveRecord {
+                dag_id: row.parse(0)?,
+                run_id: row.text(1)?.to_owned(),
+                record: record_from_columns(row, 2)?,
+            })
+        };
+        rows.iter().map(live).collect()
     }
 }

@@ -22,9 +22,6 @@ macro_rules! run_columns {
 }
 pub(super) use run_columns;
 
-/// How many columns that are.
-pub const RUN_COLUMNS: usize = 16;
-
 pub fn run_from(row: &Row) -> Result<DagRun, StoreError> {
     Ok(DagRun {
         key: row.parse(0)?,
@@ -136,7 +133,6 @@ pub fn record_from_columns(row: &Row, first: usize) -> Result<InstanceRecord, St
     let int = |column| row.int(first + column);
     let opt_time = |column| Ok::<_, StoreError>(row.opt_int(first + column)?.map(time));
     let failure = row.opt_text(first + 12)?.map(from_json::<Failure>).transpose()?;
-    let worker = row.opt_text(first + 7)?.map(str::parse).transpose();
     Ok(InstanceRecord {
         run: row.parse(first)?,
         task: row.parse(first + 1)?,
@@ -147,8 +143,7 @@ pub fn record_from_columns(row: &Row, first: usize) -> Result<InstanceRecord, St
             attempt: narrow(int(4)?)?,
             failures: narrow(int(5)?)?,
             losses: narrow(int(6)?)?,
-            worker: worker
-                .map_err(|error| StoreError::Corrupt(format!("a worker's name: {error}")))?,
+            worker: row.opt_parse(first + 7)?,
             retry_at: opt_time(8)?,
             queued_at: opt_time(9)?,
             started_at: opt_time(10)?,
@@ -239,4 +234,19 @@ pub fn to_json<T: serde::Serialize>(value: &T) -> String {
 
 pub fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Of Dags that these teams, or everybody, may see.
+macro_rules! of_teams {
+    () => {
+        "(CAST($1 AS TEXT) IS NULL OR dag.team IN (SELECT item.value ->> 'team' FROM {rows}))"
+    };
+}
+pub(super) use of_teams;
+
+pub fn teams(names: Option<&[String]>) -> Value {
+    match names {
+        None => Value::Text(None),
+        Some(names) => batch(names, |team| json!({ "team": team })),
+    }
 }

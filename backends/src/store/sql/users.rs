@@ -96,14 +96,14 @@ static FORGET_EXPIRED: Statement =
     Statement::new("DELETE FROM credential WHERE credential.expires_at < $1");
 
 static PUT_AUDIT: Statement = Statement::new(
-    "INSERT INTO audit (audit_id, at, who, action, team, subject, before, after)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    "INSERT INTO audit (audit_id, at, who, action, team, dag_id, subject, before, after)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      ON CONFLICT (audit_id) DO NOTHING",
 );
 
 static AUDIT_PAGE: Statement = Statement::new(
     "SELECT audit.audit_id, audit.at, audit.who, audit.action, audit.team, audit.subject,
-         audit.before, audit.after
+         audit.before, audit.after, audit.dag_id
      FROM audit
      WHERE (CAST($1 AS TEXT) IS NULL OR audit.who = $1)
          AND (CAST($2 AS TEXT) IS NULL OR SUBSTR(audit.subject, 1, LENGTH($2)) = $2)
@@ -111,7 +111,8 @@ static AUDIT_PAGE: Statement = Statement::new(
          AND (CAST($4 AS BIGINT) IS NULL OR audit.at >= $4)
          AND (CAST($5 AS BIGINT) IS NULL OR audit.at <= $5)
          AND (CAST($6 AS TEXT) IS NULL OR audit.audit_id < $6)
-     ORDER BY audit.audit_id DESC LIMIT $7",
+         AND (CAST($7 AS TEXT) IS NULL OR audit.dag_id = $7)
+     ORDER BY audit.audit_id DESC LIMIT $8",
 );
 
 fn user_from(row: &Row) -> Result<User, StoreError> {
@@ -149,6 +150,7 @@ fn audit_from(row: &Row) -> Result<AuditEntry, StoreError> {
         subject: row.text(5)?.to_owned(),
         before: from_json(row.text(6)?)?,
         after: from_json(row.text(7)?)?,
+        dag_id: row.opt_parse(8)?,
     })
 }
 
@@ -230,6 +232,7 @@ impl UserStore for SqlStore {
             entry.who.as_str().into(),
             entry.action.as_str().into(),
             entry.team.clone().into(),
+            entry.dag_id.as_ref().map(ToString::to_string).into(),
             entry.subject.as_str().into(),
             to_json(&entry.before).into(),
             to_json(&entry.after).into(),
@@ -250,6 +253,7 @@ impl UserStore for SqlStore {
             opt_micros(filter.from),
             opt_micros(filter.to),
             Value::from(after.map(|id| id.to_string())),
+            filter.dag_id.as_ref().map(ToString::to_string).into(),
             i64::from(limit).into(),
         ];
         self.database.fetch(&AUDIT_PAGE, args).await?.iter().map(audit_from).collect()

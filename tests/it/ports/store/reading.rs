@@ -177,8 +177,11 @@ pub async fn runs_and_instances_are_listed_and_counted(store: Arc<dyn Store>) {
     assert!(store.facts(old.key, &attempt(1).task, 0).await.expect("reads").is_empty());
     let states = [TaskState::Queued, TaskState::Failed];
     let live = store.live_instances(None, &states, 9).await.expect("reads");
-    let live: Vec<&str> = live.iter().map(|(run, _)| run.run_id.as_str()).collect();
+    let live: Vec<&str> = live.iter().map(|live| live.run_id.as_str()).collect();
     assert_eq!(live, ["manual__1"], "of runs that have not ended");
     let none = store.live_instances(Some(&["east".to_owned()]), &states, 9).await.expect("reads");
     assert_eq!(none.len(), 0);
+    let counted = store.live_counts(&[TaskState::Queued]).await.expect("reads");
+    let task = TaskId::new("a").expect("a name");
+    assert_eq!(counted, [(scene.run.version.clone(), task, TaskState::Queued, 1)]);
 }

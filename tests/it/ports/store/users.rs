@@ -74,6 +74,7 @@ pub async fn the_audit_log_is_read_backwards(store: Arc<dyn Store>) {
         who: who.to_owned(),
         action: "dag.pause".to_owned(),
         team: Some("east".to_owned()),
+        dag_id: subject.strip_prefix("dag/").and_then(|name| name.parse().ok()),
         subject: subject.to_owned(),
         before: json!(null),
         after: json!({ "paused": true }),
@@ -105,4 +106,5 @@ pub async fn the_audit_log_is_read_backwards(store: Arc<dyn Store>) {
     check(AuditFilter { subject: Some("dag/a%".into()), ..every() }, &[2]).await;
     check(AuditFilter { from: Some(at(2)), to: Some(at(3)), ..every() }, &[2, 1]).await;
     check(AuditFilter { action: Some("run.clear".into()), ..every() }, &[]).await;
+    check(AuditFilter { dag_id: "a".parse().ok(), ..every() }, &[0]).await;
 }
