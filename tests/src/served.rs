@@ -51,6 +51,7 @@ impl Served {
         let warehouse = cluster.dir().join("warehouse.db");
         command.args(args);
         command.env("TOWPATH_VAR_WAREHOUSE_URL", format!("sqlite:///{}", warehouse.display()));
+        command.env("TOWPATH_VAR_DASHBOARD", cluster.dir().join("dashboard.html"));
         let process = Process::start("standalone", &mut command, cluster.dir())?;
         let log = cluster.dir().join("standalone.log");
         let url = eventually("the UI is served", START, || async {
@@ -65,16 +66,8 @@ impl Served {
         Ok(Self { cluster, process, url, client: reqwest::Client::new() })
     }
 
-    /// With roles as the command line takes them.
     pub fn make_user(&self, name: &str, roles: &[&str], password: &str) -> anyhow::Result<()> {
-        let mut command = self.cluster.towpath(&["user", "set", name, "--password"])?;
-        for role in roles {
-            command.args(["--role", role]);
-        }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        std::io::Write::write_all(&mut child.stdin.take().context("a pipe")?, password.as_bytes())?;
-        ensure!(child.wait()?.success(), "towpath user set {name} has failed");
-        Ok(())
+        make_user(&self.cluster, name, roles, password)
     }
 
     pub fn token(&self, user: &str) -> anyhow::Result<String> {
@@ -104,6 +97,23 @@ impl Served {
         }
         answer(request).await
     }
+}
+
+/// With roles as the command line takes them.
+pub fn make_user(
+    cluster: &Cluster,
+    name: &str,
+    roles: &[&str],
+    password: &str,
+) -> anyhow::Result<()> {
+    let mut command = cluster.towpath(&["user", "set", name, "--password"])?;
+    for role in roles {
+        command.args(["--role", role]);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    std::io::Write::write_all(&mut child.stdin.take().context("a pipe")?, password.as_bytes())?;
+    ensure!(child.wait()?.success(), "towpath user set {name} has failed");
+    Ok(())
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {

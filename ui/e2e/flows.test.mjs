@@ -35,6 +35,28 @@ test('a run is triggered from the form, goes green live, and its log is read whi
   assert.deepEqual(wrong, [])
 })
 
+test('the flights of a day are triggered, go green task by task, and are explained', limit, async () => {
+  const { page, wrong } = await open(ADMIN)
+  await page.goto('/dags/flights_daily')
+  await page.getByRole('button', { name: 'Trigger', exact: true }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByLabel('Logical date').fill('2013-01-03')
+  await dialog.getByRole('button', { name: 'Trigger' }).click()
+  await page.getByRole('link', { name: 'Graph' }).click()
+  // Live: nothing is read again by hand.
+  for (const task of ['extract', 'refine_flights', 'extract_weather', 'join', 'load', 'check', 'dashboard']) {
+    await page.getByRole('button', { name: `${task}, success` }).waitFor({ timeout: 60_000 })
+  }
+  await shoot(page, 'flow-flights-graph')
+  const { body: runs } = await api(page, 'GET', '/runs?dag_id=flights_daily&counts=true')
+  assert.deepEqual([runs.items[0].state, runs.items[0].counts], ['success', { success: 7 }])
+  await page.goto(`/runs/${runs.items[0].run_key}/tasks/extract?tab=details`)
+  await page.getByText(/"rows": \d+/).waitFor()
+  await page.goto('/dags/flights_daily?tab=grid')
+  await page.getByRole('gridcell', { name: /^dashboard, .*: success$/ }).waitFor()
+  assert.deepEqual(wrong, [])
+})
+
 test('a failed task is cleared after a look at what is affected, and recovers', limit, async () => {
   const { page, wrong } = await open(ADMIN)
   const { body: run } = await api(page, 'POST', '/dags/fragile/runs', {})

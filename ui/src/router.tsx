@@ -1,7 +1,7 @@
 // The views and their addresses. Every filter and every selection is in the address.
 import type { QueryClient } from '@tanstack/react-query'
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
-import { Empty } from './parts/Notice'
+import { Empty, Failed } from './parts/Notice'
 import { Shell } from './shell/Shell'
 
 type Raw = Record<string, unknown>
@@ -16,11 +16,29 @@ const root = createRootRouteWithContext<{ client: QueryClient }>()({
 /** Each may be absent from the address. */
 const some = <T extends Raw>(search: T): { [K in keyof T]?: Exclude<T[K], undefined> } => search as never
 
+const loads: (() => Promise<unknown>)[] = []
+
+/** A view whose code comes when it is looked at, or when the browser has nothing else to do. */
+function lazy(load: () => Promise<Record<string, unknown>>, name: string) {
+  loads.push(load)
+  return lazyRouteComponent(load as never, name as never)
+}
+
+/** So that a server that is away later is not missed for code. */
+export function loadEveryView() {
+  const idle = window.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 1_000))
+  const next = (place: number) => {
+    const load = loads[place]
+    if (load) idle(() => void load().then(() => next(place + 1), () => setTimeout(() => next(place), 5_000)))
+  }
+  next(0)
+}
+
 const view = <P extends string>(path: P, load: () => Promise<Record<string, unknown>>, name: string) =>
   createRoute({
     getParentRoute: () => root,
     path,
-    component: lazyRouteComponent(load as never, name as never),
+    component: lazy(load, name),
   })
 
 const home = view('/', () => import('./views/Home'), 'Home')
@@ -28,7 +46,7 @@ export const dagsRoute = createRoute({
   getParentRoute: () => root,
   path: '/dags',
   validateSearch: (raw: Raw) => some({ search: text(raw.search), team: text(raw.team), tag: text(raw.tag), paused: text(raw.paused) }),
-  component: lazyRouteComponent(() => import('./views/Dags'), 'Dags'),
+  component: lazy(() => import('./views/Dags'), 'Dags'),
 })
 export const dagRoute = createRoute({
   getParentRoute: () => root,
@@ -42,7 +60,7 @@ export const dagRoute = createRoute({
     with: text(raw.with),
     runs: number(raw.runs),
   }),
-  component: lazyRouteComponent(() => import('./views/dag/Dag'), 'Dag'),
+  component: lazy(() => import('./views/dag/Dag'), 'Dag'),
 })
 export const runsRoute = createRoute({
   getParentRoute: () => root,
@@ -53,13 +71,13 @@ export const runsRoute = createRoute({
     run_type: text(raw.run_type),
     search: text(raw.search),
   }),
-  component: lazyRouteComponent(() => import('./views/Runs'), 'Runs'),
+  component: lazy(() => import('./views/Runs'), 'Runs'),
 })
 export const runRoute = createRoute({
   getParentRoute: () => root,
   path: '/runs/$runKey',
   validateSearch: (raw: Raw) => some({ tab: text(raw.tab), state: text(raw.state), task: text(raw.task), search: text(raw.search) }),
-  component: lazyRouteComponent(() => import('./views/Run'), 'Run'),
+  component: lazy(() => import('./views/Run'), 'Run'),
 })
 export const taskRoute = createRoute({
   getParentRoute: () => root,
@@ -71,25 +89,25 @@ export const taskRoute = createRoute({
     line: number(raw.line),
     find: text(raw.find),
   }),
-  component: lazyRouteComponent(() => import('./views/Task'), 'Task'),
+  component: lazy(() => import('./views/Task'), 'Task'),
 })
 export const backfillsRoute = createRoute({
   getParentRoute: () => root,
   path: '/backfills',
   validateSearch: (raw: Raw) => some({ dag_id: text(raw.dag_id) }),
-  component: lazyRouteComponent(() => import('./views/Backfills'), 'Backfills'),
+  component: lazy(() => import('./views/Backfills'), 'Backfills'),
 })
 export const assetsRoute = createRoute({
   getParentRoute: () => root,
   path: '/assets',
   validateSearch: (raw: Raw) => some({ asset: text(raw.asset) }),
-  component: lazyRouteComponent(() => import('./views/Assets'), 'Assets'),
+  component: lazy(() => import('./views/Assets'), 'Assets'),
 })
 export const auditRoute = createRoute({
   getParentRoute: () => root,
   path: '/audit',
   validateSearch: (raw: Raw) => some({ who: text(raw.who), subject: text(raw.subject), action: text(raw.action) }),
-  component: lazyRouteComponent(() => import('./views/Audit'), 'Audit'),
+  component: lazy(() => import('./views/Audit'), 'Audit'),
 })
 
 const tree = root.addChildren([
@@ -112,7 +130,13 @@ const tree = root.addChildren([
 ])
 
 export const makeRouter = (client: QueryClient) =>
-  createRouter({ routeTree: tree, context: { client }, defaultPreload: 'intent', scrollRestoration: true })
+  createRouter({
+    routeTree: tree,
+    context: { client },
+    defaultPreload: 'intent',
+    scrollRestoration: true,
+    defaultErrorComponent: ({ error, reset }) => <Failed error={error} retry={reset} />,
+  })
 
 declare module '@tanstack/react-router' {
   interface Register {

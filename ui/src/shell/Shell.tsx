@@ -9,6 +9,7 @@ import { Dialog } from '../parts/Dialog'
 import { Failed } from '../parts/Notice'
 import { setTheme, setZone, useTheme, useZone, type Theme } from '../parts/settings'
 import { StateSymbols } from '../parts/State'
+import { loadEveryView } from '../router'
 import { Login } from './Login'
 
 const MENU = [
@@ -57,6 +58,7 @@ function Inside() {
   const path = useRouterState({ select: (state) => state.location.pathname })
   const [menu, setMenu] = useState(false)
   useEffect(() => watch(client, setConnection), [client])
+  useEffect(loadEveryView, [])
   useEffect(() => setMenu(false), [path])
   useShortcuts(() => setHelp(true))
   return (
