@@ -254,7 +254,7 @@ impl Teams {
         let actor = Actor::local("api");
         let dag = Operations::new(services.clone(), actor).deployed(dag_id).await;
         // Of a Dag that cannot be read nobody hears who does not see all.
-        let team = dag.ok().and_then(|dag| dag.team);
+        let team = dag.ok().and_then(|dag| dag.team.clone());
         self.known.insert(dag_id.clone(), (team.clone(), now));
         team
     }

@@ -26,7 +26,7 @@ pub fn services(
     log_dir: PathBuf,
 ) -> Services {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
-    Services { store, bus, clock, ids, rendering, log_dir }
+    Services { store, bus, clock, ids, rendering, log_dir, versions: Arc::default() }
 }
 
 impl Connection {

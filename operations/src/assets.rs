@@ -33,7 +33,7 @@ impl Operations {
         loop {
             let page = self.store().dag_page(&filter, after.as_ref(), PAGE_MAX).await?;
             for summary in &page {
-                let Some(dag) = self.store().dag_version(&summary.record.version).await? else {
+                let Some(dag) = self.version_if_any(&summary.record.version).await? else {
                     continue;
                 };
                 for task in &dag.tasks {

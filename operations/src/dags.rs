@@ -12,7 +12,7 @@ use crate::answer::{
     ComingRun, DagDetail, DagSummary, Graph, GraphTask, Page, RunMark, VersionDetail,
     VersionSummary, opt_time, time,
 };
-use crate::{Operations, Refusal, Result, coming, instant, schedule_words};
+use crate::{Operations, Refusal, Result, Version, coming, instant, schedule_words};
 
 /// Runs in the strip of a Dag.
 const RECENT: u32 = 14;
@@ -30,7 +30,7 @@ impl Operations {
         let mut page = Page::of(found, limit, |dag| dag.record.dag_id.to_string(), |dag| dag);
         let mut items = Vec::with_capacity(page.items.len());
         for stored in page.items.drain(..) {
-            let Some(dag) = self.store().dag_version(&stored.record.version).await? else {
+            let Some(dag) = self.version_if_any(&stored.record.version).await? else {
                 continue;
             };
             items.push(self.summary(stored, &dag).await?);
@@ -120,13 +120,13 @@ impl Operations {
         let records = self.store().versions(dag_id).await?;
         let record = records.into_iter().find(|record| record.version.as_str() == version);
         let dag = self.version_of(dag_id, version).await?;
-        let definition = serde_json::to_value(&dag).map_err(Refusal::invalid)?;
+        let definition = serde_json::to_value(&*dag).map_err(Refusal::invalid)?;
         Ok(VersionDetail { summary, source: record.and_then(|record| record.source), definition })
     }
 
     /// The content of any version of the Dag, parts of deployed ones included.
-    pub(crate) async fn version_of(&self, dag_id: &DagId, version: &str) -> Result<Dag> {
-        let dag = self.store().dag_version(&VersionId::from_hex(version)).await?;
+    pub(crate) async fn version_of(&self, dag_id: &DagId, version: &str) -> Result<Version> {
+        let dag = self.version_if_any(&VersionId::from_hex(version)).await?;
         dag.filter(|dag| dag.dag_id == *dag_id)
             .ok_or_else(|| Refusal::NotFound(format!("{dag_id} has no version {version}")))
     }
@@ -138,9 +138,9 @@ impl Operations {
             None => current,
             Some(version) => self.version_of(dag_id, version).await?,
         };
-        let version = dag.version().to_string();
-        let plan = Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))?;
-        let tasks = in_order(&plan).into_iter().map(|index| graph_task(plan.task(index)));
+        let plan = dag.plan();
+        let tasks = in_order(plan).into_iter().map(|index| graph_task(plan.task(index)));
+        let version = plan.version.to_string();
         Ok(Graph { dag_id: dag_id.to_string(), version, tasks: tasks.collect() })
     }
 

@@ -8,7 +8,7 @@ use towpath_common::port::{DagRecord, Deployed as Stored, Deployment};
 use towpath_common::user::Role;
 
 use crate::answer::{DagPatch, DeployRequest, Deployed};
-use crate::{Deed, Operations, Refusal, Result};
+use crate::{Deed, Operations, Refusal, Result, Version};
 
 /// A Dag with the file that it was read from.
 pub struct Authored {
@@ -63,10 +63,13 @@ impl Operations {
     }
 
     /// What is deployed under the Dag's name, for somebody who may deploy this one in its place.
-    pub(crate) async fn replaced_by(&self, dag: &Dag) -> Result<Option<(DagRecord, Option<Dag>)>> {
+    pub(crate) async fn replaced_by(
+        &self,
+        dag: &Dag,
+    ) -> Result<Option<(DagRecord, Option<Version>)>> {
         let known = self.store().dag(&dag.dag_id).await?;
         let before = match &known {
-            Some(record) => self.store().dag_version(&record.version).await?,
+            Some(record) => self.version_if_any(&record.version).await?,
             None => None,
         };
         if known.is_some() {

@@ -12,7 +12,7 @@ use towpath_common::time::Timestamp;
 
 use crate::answer::{Grid, GridRun, GridTask, opt_time, time};
 use crate::dags::{group_of, in_order};
-use crate::{Operations, Refusal, Result};
+use crate::{Operations, Result};
 
 /// Which task has which row. There may be half a million to look up for one answer.
 type Places = HashMap<String, usize>;
@@ -41,10 +41,10 @@ fn letter(state: TaskState) -> (u8, char) {
 impl Operations {
     pub async fn grid(&self, dag_id: &DagId, upto: Option<Timestamp>, limit: u32) -> Result<Grid> {
         let dag = self.deployed(dag_id).await?;
+        let plan = dag.plan();
         let limit = limit.min(RUNS_MAX);
         let runs = self.store().latest_runs(dag_id, upto, limit).await?;
-        let plan = Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))?;
-        let mut tasks: Vec<GridTask> = in_order(&plan)
+        let mut tasks: Vec<GridTask> = in_order(plan)
             .into_iter()
             .map(|index| {
                 let task = plan.task(index);
@@ -57,7 +57,7 @@ impl Operations {
         let mut places: Places = own.collect();
         let mut columns = columns(&runs, &cells, &mut places);
         add_former(&mut tasks, &places);
-        self.blank_foreign(&runs, &plan, &mut columns, &places).await?;
+        self.blank_foreign(&runs, plan, &mut columns, &places).await?;
         let runs = runs
             .into_iter()
             .map(|run| grid_run(&run, columns.remove(&run.key).unwrap_or_default()))
@@ -80,7 +80,7 @@ impl Operations {
                 let mut has = vec![false; places.len()];
                 let dag = match run.version == plan.version {
                     true => None,
-                    false => self.store().dag_version(&run.version).await?,
+                    false => self.version_if_any(&run.version).await?,
                 };
                 for task in dag.as_ref().map_or(&plan.dag.tasks, |dag| &dag.tasks) {
                     if let Some(place) = places.get(task.id.as_str()) {

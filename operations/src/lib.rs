@@ -25,6 +25,7 @@ mod tasks;
 mod trigger;
 mod users;
 mod vault;
+mod versions;
 mod welcome;
 
 use std::path::PathBuf;
@@ -32,7 +33,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use towpath_common::command::{Command, InboxItem};
-use towpath_common::dag::Dag;
 use towpath_common::id::{DagId, Ids, RunKey};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, Store};
@@ -50,6 +50,7 @@ pub use runs::RunQuery;
 pub use schedule::{coming, schedule_words};
 pub use tasks::InstanceName;
 pub use users::{Identity, SESSION_LIFE, hash_of};
+pub use versions::{Version, Versions};
 pub use welcome::{Vouched, Welcome};
 
 /// How many items a page has if nobody says, and at most.
@@ -82,6 +83,7 @@ pub struct Services {
     /// For templates, and to seal variables and connections.
     pub rendering: Rendering,
     pub log_dir: PathBuf,
+    pub versions: Arc<Versions>,
 }
 
 /// The operations as one actor may use them.
@@ -175,14 +177,14 @@ impl Operations {
     }
 
     /// The content of a deployed Dag's version, if the actor may see it.
-    pub async fn deployed(&self, dag_id: &DagId) -> Result<Dag> {
+    pub async fn deployed(&self, dag_id: &DagId) -> Result<Version> {
         let gone = || {
             Refusal::NotFound(format!(
                 "there is no Dag {dag_id}; deploy it with towpath dag apply FILE"
             ))
         };
         let record = self.store().dag(dag_id).await?.ok_or_else(gone)?;
-        let dag = self.store().dag_version(&record.version).await?;
+        let dag = self.version_if_any(&record.version).await?;
         let dag = dag
             .ok_or_else(|| Refusal::NotFound(format!("the version {} is gone", record.version)))?;
         if self.actor.roles.may(Role::Viewer, dag.team.as_deref()) { Ok(dag) } else { Err(gone()) }
@@ -199,7 +201,7 @@ impl Operations {
 
     /// The team of a Dag that the actor may see.
     async fn team(&self, dag_id: &DagId) -> Result<Option<String>> {
-        Ok(self.deployed(dag_id).await?.team)
+        Ok(self.deployed(dag_id).await?.team.clone())
     }
 
     /// A run that the actor may see.

@@ -28,15 +28,16 @@ impl Operations {
         let dag = read(&request.source)?;
         let (record, old) = self.replaced_by(&dag).await?.unzip();
         let old = old.flatten();
+        let old = old.as_deref();
         let last = record.as_ref().and_then(|record| record.last_interval);
         Ok(DagPlan {
             dag_id: dag.dag_id.to_string(),
             timezone: dag.schedule.timezone.to_string(),
             version: dag.version().to_string(),
             replaces: record.map(|record| record.version.to_string()),
-            tasks: task_changes(old.as_ref(), &dag),
+            tasks: task_changes(old, &dag),
             runs_at_once: runs_at_once(&dag, last, self.now())?,
-            schedule: schedule_change(old.as_ref(), &dag, last, self.now())?,
+            schedule: schedule_change(old, &dag, last, self.now())?,
             live_runs: self.staying(&dag).await?,
             missing_pools: self.missing_pools(&dag).await?,
             missing_connections: self.missing_connections(&dag).await?,

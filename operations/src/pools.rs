@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use towpath_common::command::Command;
-use towpath_common::dag::{DEFAULT_POOL, Dag};
+use towpath_common::dag::DEFAULT_POOL;
 use towpath_common::id::{PoolName, VersionId};
 use towpath_common::run::Pool as Stored;
 use towpath_common::state::TaskState;
 use towpath_common::user::Role;
 
 use crate::answer::{Page, Pool, PoolRequest};
-use crate::{Deed, Operations, Refusal, Result};
+use crate::{Deed, Operations, Refusal, Result, Version};
 
 impl Operations {
     pub async fn pools(&self) -> Result<Page<Pool>> {
@@ -32,11 +32,11 @@ impl Operations {
     /// By pool: slots of instances that are out, and of those that are deferred.
     async fn used(&self) -> Result<BTreeMap<String, (u32, u32)>> {
         let states = [TaskState::Queued, TaskState::Running, TaskState::Deferred];
-        let mut versions: BTreeMap<VersionId, Option<Dag>> = BTreeMap::new();
+        let mut versions: BTreeMap<VersionId, Option<Version>> = BTreeMap::new();
         let mut used: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         for (version, task, state, count) in self.store().live_counts(&states).await? {
             if !versions.contains_key(&version) {
-                let dag = self.store().dag_version(&version).await?;
+                let dag = self.version_if_any(&version).await?;
                 versions.insert(version.clone(), dag);
             }
             let Some(Some(dag)) = versions.get(&version) else { continue };

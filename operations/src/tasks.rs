@@ -15,7 +15,7 @@ use towpath_scheduler::takeover::{look, snapshot};
 use towpath_worker::Contexts;
 
 use crate::answer::{Page, Rendered, TaskInstance, TaskInstanceDetail};
-use crate::{Operations, Refusal, Result};
+use crate::{Operations, Refusal, Result, Version};
 
 /// A task of a run; of a mapped one, one of its instances.
 #[derive(Debug, Clone)]
@@ -49,12 +49,13 @@ impl Operations {
         if instances.iter().all(|instance| instance.map_index == UNMAPPED) {
             return Ok(());
         }
-        let plan = self.plan_of(run).await?;
+        let version = self.version_of_run(run).await?;
+        let plan = version.plan();
         for of_task in instances.chunk_by_mut(|one, next| one.task_id == next.task_id) {
             let Some(index) = plan.index_of(&of_task[0].task_id) else { continue };
             let map_indexes: Vec<i32> = of_task.iter().map(|one| one.map_index).collect();
             let task = plan.task(index);
-            let mut labels = self.labels(run, &plan, task, map_indexes.into_iter()).await?;
+            let mut labels = self.labels(run, plan, task, map_indexes.into_iter()).await?;
             for instance in of_task {
                 instance.label = labels.remove(&instance.map_index);
             }
@@ -62,9 +63,8 @@ impl Operations {
         Ok(())
     }
 
-    async fn plan_of(&self, run: &DagRun) -> Result<Plan> {
-        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
-        Plan::new(dag).map_err(|missing| Refusal::Broken(missing.to_string()))
+    async fn version_of_run(&self, run: &DagRun) -> Result<Version> {
+        self.version_of(&run.dag_id, run.version.as_str()).await
     }
 
     pub async fn instance(&self, name: &InstanceName) -> Result<TaskInstanceDetail> {
@@ -118,7 +118,7 @@ impl Operations {
 
     /// As the run's version has it, begun or not.
     async fn record(&self, run: &DagRun, name: &InstanceName) -> Result<InstanceRecord> {
-        let dag = self.version_of(&run.dag_id, run.version.as_str()).await?;
+        let dag = self.version_of_run(run).await?;
         let Some(task) = dag.tasks.iter().find(|task| task.id == name.task) else {
             return Err(unknown_task(&dag, &name.task));
         };
@@ -190,9 +190,10 @@ impl Operations {
     }
 
     async fn label(&self, run: &DagRun, name: &InstanceName) -> Result<Option<String>> {
-        let plan = self.plan_of(run).await?;
+        let version = self.version_of_run(run).await?;
+        let plan = version.plan();
         let Some(index) = plan.index_of(name.task.as_str()) else { return Ok(None) };
-        let labels = self.labels(run, &plan, plan.task(index), [name.map_index].into_iter()).await;
+        let labels = self.labels(run, plan, plan.task(index), [name.map_index].into_iter()).await;
         Ok(labels?.remove(&name.map_index))
     }
 

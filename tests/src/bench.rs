@@ -9,6 +9,7 @@ pub mod latency;
 pub mod memory;
 pub mod schedules;
 pub mod throughput;
+pub mod ui;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 // The views and their addresses. Every filter and every selection is in the address.
 import type { QueryClient } from '@tanstack/react-query'
 import { createRootRouteWithContext, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
+import { dag, grid } from './api/queries'
 import { Empty, Failed } from './parts/Notice'
 import { Shell } from './shell/Shell'
 
@@ -31,7 +32,8 @@ export function loadEveryView() {
     const load = loads[place]
     if (load) idle(() => void load().then(() => next(place + 1), () => setTimeout(() => next(place), 5_000)))
   }
-  next(0)
+  // What is looked at first comes first.
+  setTimeout(() => next(0), 3_000)
 }
 
 const view = <P extends string>(path: P, load: () => Promise<Record<string, unknown>>, name: string) =>
@@ -60,6 +62,12 @@ export const dagRoute = createRoute({
     with: text(raw.with),
     runs: number(raw.runs),
   }),
+  // Asked for while the code is on its way.
+  loaderDeps: ({ search: { tab, runs } }) => ({ isGrid: (tab ?? 'grid') === 'grid', runs }),
+  loader: ({ params: { dagId }, deps: { isGrid, runs }, context: { client } }) => {
+    void client.prefetchQuery(dag(dagId))
+    if (isGrid) void client.prefetchQuery(grid(dagId, runs))
+  },
   component: lazy(() => import('./views/dag/Dag'), 'Dag'),
 })
 export const runsRoute = createRoute({

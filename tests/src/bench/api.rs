@@ -28,22 +28,20 @@ const WAIT: Duration = Duration::from_secs(60);
 
 pub async fn measure(cluster: &Cluster, table: &mut Table) -> anyhow::Result<()> {
     fill(cluster).await?;
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let api = cluster.start("api", &["api", "--no-auth", "--listen", &address])?;
-    eventually("the API listens", WAIT, || async { Ok(TcpStream::connect(&address).await.ok()) })
-        .await?;
+    let (api, address) = serve(cluster).await?;
     grid(&address, table).await?;
     watchers(cluster, &api, &address, table).await
 }
 
-/// Runs that have ended, as a scheduler would have left them.
-async fn fill(cluster: &Cluster) -> anyhow::Result<()> {
+/// Runs that have ended, as a scheduler would have left them; the latest of them.
+pub async fn fill(cluster: &Cluster) -> anyhow::Result<DagRun> {
     let store = &cluster.store;
     let dag = wide("grid", TASKS, "\"true\"")?;
     store.put_dag(&Deployment::of(&dag), SystemClock.now()).await?;
     let plan = Plan::new(dag)?;
     let lease = store.acquire_lease(LEADER, "bench", SystemClock.now(), WAIT).await?;
     let lease = lease.context("the lease is free")?;
+    let mut latest = None;
     for day in 0..RUNS {
         let at = Timestamp::from_micros(day * 86_400_000_000);
         let interval = DataInterval { start: at, end: at };
@@ -55,11 +53,22 @@ async fn fill(cluster: &Cluster) -> anyhow::Result<()> {
             task: task.id.clone(),
             instance: Instance { state: TaskState::Success, attempt: 1, ..Instance::new(index) },
         });
-        let commit =
-            Commit { instances: instances.collect(), new_runs: vec![run], ..Commit::default() };
+        let (instances, new_runs) = (instances.collect(), vec![run.clone()]);
+        latest = Some(run);
+        let commit = Commit { instances, new_runs, ..Commit::default() };
         store.commit(&lease, &commit, SystemClock.now()).await?;
     }
-    Ok(store.release_lease(&lease).await?)
+    store.release_lease(&lease).await?;
+    latest.context("there are runs")
+}
+
+/// An API on these services, once it listens.
+pub async fn serve(cluster: &Cluster) -> anyhow::Result<(Process, String)> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let api = cluster.start("api", &["api", "--no-auth", "--listen", &address])?;
+    eventually("the API listens", WAIT, || async { Ok(TcpStream::connect(&address).await.ok()) })
+        .await?;
+    Ok((api, address))
 }
 
 async fn grid(address: &str, table: &mut Table) -> anyhow::Result<()> {

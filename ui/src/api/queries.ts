@@ -29,7 +29,10 @@ export const dags = (filter: DagFilter) =>
 export const dag = (dag_id: string) =>
   queryOptions({ queryKey: ['dag', dag_id], queryFn: () => ask(client.GET('/api/v1/dags/{dag_id}', path({ dag_id }))) })
 
-export const grid = (dag_id: string, limit = 50) =>
+/** At most a year of days. */
+export const grid = (dag_id: string, runs = 50) => gridOf(dag_id, Math.min(Math.max(runs, 1), 365))
+
+const gridOf = (dag_id: string, limit: number) =>
   queryOptions({
     queryKey: ['grid', dag_id, limit],
     queryFn: () =>

@@ -1,6 +1,6 @@
 // An attempt's log: lines are read where one looks, however many there are; a log that grows is followed.
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { useVirtualizer } from '@tanstack/react-virtual'
+import { elementScroll, observeElementOffset, useVirtualizer } from '@tanstack/react-virtual'
 import Anser from 'anser'
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
@@ -10,6 +10,8 @@ import { Search } from './Search'
 
 const CHUNK = 1000
 const ROW = 19
+/** No browser draws what is higher: a longer log is scrolled in larger steps. In pixels. */
+const HEIGHT_MAX = 8_000_000
 /** Before what could not be read is asked for again, in milliseconds. */
 const RETRY = 2000
 
@@ -42,13 +44,22 @@ export function LogView({ runKey, taskId, mapIndex, attempt, growing, line, find
     enabled: Boolean(find),
   })
   const hits = useMemo(() => new Set(find ? matches.data?.lines : []), [find, matches.data])
+  // How many pixels of the log one pixel of the scroll bar is.
+  const scale = useRef(1)
   const rows = useVirtualizer({
     count: chunks.total,
     getScrollElement: () => scroll.current,
     estimateSize: () => ROW,
     overscan: 30,
     measureElement: wrap ? undefined : () => ROW,
+    observeElementOffset: (instance, told) => observeElementOffset(instance, (offset, moves) => told(offset * scale.current, moves)),
+    scrollToFn: (offset, options, instance) => elementScroll(offset / scale.current, options, instance),
   })
+  const height = Math.min(rows.getTotalSize(), HEIGHT_MAX)
+  const view = rows.scrollRect?.height ?? 0
+  scale.current = height < HEIGHT_MAX ? 1 : (rows.getTotalSize() - view) / (height - view)
+  const offset = rows.scrollOffset ?? 0
+  const shift = offset / scale.current - offset
   const shown = rows.getVirtualItems()
   const { want } = chunks
   useEffect(() => {
@@ -117,14 +128,14 @@ export function LogView({ runKey, taskId, mapIndex, attempt, growing, line, find
             if (event.deltaY < 0) setFollow(false)
           }}
         >
-          <div className="log-inside" style={{ height: rows.getTotalSize() }}>
+          <div className="log-inside" style={{ height }}>
             {shown.map(({ index, start, key }) => (
               <div
                 key={key}
                 data-index={index}
                 ref={rows.measureElement}
                 className={['log-line', line === index + 1 && 'is-chosen', hits.has(index) && 'is-hit'].filter(Boolean).join(' ')}
-                style={{ transform: `translateY(${start}px)` }}
+                style={{ transform: `translateY(${start + shift}px)` }}
               >
                 <button type="button" className="log-number" tabIndex={-1} aria-label={`Link to line ${index + 1}`} onClick={() => choose(index + 1)}>
                   {index + 1}

@@ -21,8 +21,8 @@ const ROW = 24
 const BARS = 56
 
 export function Grid({ dagId }: { dagId: string }) {
-  const { runs = 50 } = dagRoute.useSearch()
-  const query = useQuery(grid(dagId, Math.min(Math.max(runs, 1), 365)))
+  const { runs } = dagRoute.useSearch()
+  const query = useQuery(grid(dagId, runs))
   return (
     <Loaded query={query}>
       {(data) =>
@@ -45,7 +45,7 @@ function Sheet({ dagId, data }: { dagId: string; data: GridData }) {
   const columns = useMemo(() => data.runs.toReversed(), [data.runs])
   const scroll = useRef<HTMLDivElement>(null)
   const [cursor, setCursor] = useState<{ row: number; column: number }>()
-  const vertical = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW, overscan: 12 })
+  const vertical = useVirtualizer({ count: rows.length, getScrollElement: () => scroll.current, estimateSize: () => ROW, overscan: 4 })
   const toggle = (group: string) => {
     const next = new Set(folded)
     if (!next.delete(group)) next.add(group)
@@ -59,7 +59,17 @@ function Sheet({ dagId, data }: { dagId: string; data: GridData }) {
   }
   const pressed = (event: KeyboardEvent) => {
     const at = cursor ?? { row: 0, column: columns.length - 1 }
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], PageUp: [-20, 0], PageDown: [20, 0] }[event.key]
+    const far = event.ctrlKey ? Infinity : 0
+    const step = {
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+      PageUp: [-20, 0],
+      PageDown: [20, 0],
+      Home: [-far, -Infinity],
+      End: [far, Infinity],
+    }[event.key]
     if (event.key === 'Enter' || event.key === ' ') open(rows[at.row], at.column)
     else if (!step) return
     else {
