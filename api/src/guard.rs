@@ -13,8 +13,8 @@ use crate::access::Access;
 use crate::problem::Problem;
 use crate::{Api, ui};
 
-/// Bodies are DAG files at most.
-pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// Bodies are DAG files at most, of which JSON makes more.
+pub const BODY_MAX: usize = 2 * towpath_operations::FILE_MAX;
 /// No database keeps it in a text.
 pub const NUL: &str = "there is a NUL character in it, which no text may hold";
 /// How long a body may make one wait for its next part.

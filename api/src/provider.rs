@@ -144,6 +144,10 @@ impl Provider {
         let issuer = IssuerUrl::new(config.issuer.clone());
         let issuer = issuer.map_err(|error| format!("the issuer {:?}: {error}", config.issuer))?;
         let public = config.public_url.trim_end_matches('/');
+        // Our cookies, and our redirect, are for the whole of a host.
+        if public.split("://").nth(1).is_none_or(|host| host.contains('/')) {
+            return Err(format!("the public URL {:?} has a path, or no host", config.public_url));
+        }
         let redirect = RedirectUrl::new(format!("{public}{}", crate::route::CALLBACK));
         let redirect =
             redirect.map_err(|error| format!("the public URL {:?}: {error}", config.public_url))?;
@@ -183,12 +187,17 @@ impl Provider {
             error => unsound(error),
         })?;
         let id_token = tokens.id_token().ok_or_else(|| unsound("it gives no ID token"))?;
+        // The keys may have been changed since they were read.
+        let is_sound = id_token.claims(&party.id_token_verifier(), &pending.nonce).is_ok();
+        let party = match is_sound {
+            true => party,
+            false => {
+                self.forget();
+                self.party().await?
+            }
+        };
         let verifier = party.id_token_verifier();
-        let claims = id_token.claims(&verifier, &pending.nonce).map_err(|error| {
-            // The keys may have been changed since they were read.
-            self.forget();
-            unsound(error)
-        })?;
+        let claims = id_token.claims(&verifier, &pending.nonce).map_err(unsound)?;
         if let Some(expected) = claims.access_token_hash() {
             let algorithm = id_token.signing_alg().map_err(unsound)?;
             let key = id_token.signing_key(&verifier).map_err(unsound)?;
@@ -209,7 +218,7 @@ impl Provider {
         }
         Ok(Vouched {
             subject: format!("{} {}", self.issuer.as_str(), subject.as_str()),
-            name: name(&facts).unwrap_or_else(|| subject.to_string()),
+            names: names(&facts).chain([subject.to_string()]).collect(),
             roles: self.roles(&facts),
             first_roles: self.everybodys(),
         })
@@ -297,10 +306,10 @@ fn merge(facts: &mut Value, more: Value) {
     }
 }
 
-/// What people would know the user by.
-fn name(facts: &Value) -> Option<String> {
-    let names = ["preferred_username", "email", "name"].iter();
-    names.filter_map(|claim| facts[*claim].as_str()).next().map(str::to_owned)
+/// What people would know the user by, the best first.
+fn names(facts: &Value) -> impl Iterator<Item = String> {
+    let claims = ["preferred_username", "email", "nickname", "name"].iter();
+    claims.filter_map(|claim| facts[*claim].as_str()).map(str::to_owned)
 }
 
 /// A list of words, or one.

@@ -218,8 +218,8 @@ pub enum DagVerb {
         /// A deployed Dag, or a DAG file.
         dag: String,
         /// How many.
-        #[arg(long, short = 'n', default_value_t = 10)]
-        count: usize,
+        #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
         /// From this date on [default: now].
         #[arg(long, value_name = "DATE")]
         from: Option<String>,
@@ -503,7 +503,7 @@ pub enum AssetVerb {
     Events {
         /// Of this asset only.
         asset: Option<String>,
-        #[arg(long, default_value_t = 25)]
+        #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
     /// Say that an asset was made anew.

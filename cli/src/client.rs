@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 pub use place::{Place, at};
 pub use server::Server;
+use server::Silent;
 
 /// How many items are asked for at once.
 const PAGE: u32 = 1000;
@@ -32,6 +33,12 @@ const PAGE: u32 = 1000;
 pub struct Refused {
     pub status: u16,
     detail: String,
+}
+
+/// Whether the same may succeed later.
+pub fn is_passing(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    error.is::<Silent>() || refused.is_some_and(|refused| refused.status == 503)
 }
 
 pub struct Client {
@@ -158,13 +165,16 @@ impl Client {
 
     /// The one run of this name: a key, `RUN_ID`, or `DAG/RUN_ID`.
     pub async fn run(&self, name: &str) -> anyhow::Result<Run> {
-        if let Ok(key) = name.parse::<Uuid>() {
-            return self.get(at(&["runs", &key.to_string()])).await;
-        }
         let (dag_id, run_id) = match name.split_once('/') {
             Some((dag_id, run_id)) => (Some(dag_id), run_id),
             None => (None, name),
         };
+        if let Ok(key) = run_id.parse::<Uuid>()
+            && let Some(run) = self.find::<Run>(at(&["runs", &key.to_string()])).await?
+            && dag_id.is_none_or(|dag_id| run.dag_id == dag_id)
+        {
+            return Ok(run);
+        }
         let place = at(&["runs"]).with("run_id", run_id).with_some("dag_id", dag_id);
         let mut found: Vec<Run> = self.list(place, Some(PAGE)).await?;
         match (found.pop(), found.len()) {

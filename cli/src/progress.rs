@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use towpath_common::state::TaskState;
 use towpath_operations::answer::{Graph, Run, Triggered};
 use uuid::Uuid;
 
-use crate::client::{Client, at};
+use crate::client::{Client, at, is_passing};
 use crate::verb::{count, elapsed};
 
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How long services may be away before a watch gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until every run has ended, showing how they go. Fails if `stopped` comes first.
 pub async fn watch_runs(
@@ -25,13 +27,20 @@ pub async fn watch_runs(
     let mut view = View::new(asked);
     let watching = async {
         let mut ended: BTreeMap<Uuid, Run> = BTreeMap::new();
+        let mut since = Instant::now();
         while ended.len() < asked.len() {
             for Triggered { run_key, .. } in asked {
-                if !ended.contains_key(run_key)
-                    && let Some(run) = look(client, *run_key, &mut view).await?
-                    && run.state.is_terminal()
-                {
-                    ended.insert(run.run_key, run);
+                if ended.contains_key(run_key) {
+                    continue;
+                }
+                match look(client, *run_key, &mut view).await {
+                    Ok(Some(run)) if run.state.is_terminal() => {
+                        ended.insert(run.run_key, run);
+                    }
+                    Ok(_) => since = Instant::now(),
+                    // The runs go on, whether they are seen or not.
+                    Err(error) if is_passing(&error) && since.elapsed() < PATIENCE => {}
+                    Err(error) => return Err(error),
                 }
             }
             sleep(LOOK_PAUSE).await;

@@ -1,5 +1,7 @@
 //! Deploying, pausing, and what is deployed.
 
+use std::path::Path;
+
 use serde_json::json;
 use towpath_common::command::Command;
 use towpath_common::dag::Dag;
@@ -37,13 +39,20 @@ impl Operations {
         let Authored { dag, source, source_dir } = authored;
         let known = self.replaced_by(dag).await?.map(|(record, _)| record);
         let version = dag.version();
-        if known.as_ref().is_none_or(|known| known.version != version) {
+        if let Some(dir) = source_dir.as_ref().filter(|dir| !Path::new(dir).is_absolute()) {
+            return Err(Refusal::Invalid(format!("the folder {dir:?} is not an absolute path")));
+        }
+        let is_moved = |known: &DagRecord| source_dir.is_some() && known.source_dir != *source_dir;
+        if known.as_ref().is_none_or(|known| known.version != version || is_moved(known)) {
             self.note(Deed {
                 action: "dag.deploy",
                 dag: Some((&dag.dag_id, dag.team.as_deref())),
                 subject: format!("dag/{}", dag.dag_id),
-                before: json!({ "version": known.as_ref().map(|known| &known.version) }),
-                after: json!({ "version": version }),
+                before: known.as_ref().map_or(
+                    json!(null),
+                    |known| json!({ "version": known.version, "source_dir": known.source_dir }),
+                ),
+                after: json!({ "version": version, "source_dir": source_dir }),
             })
             .await?;
         }

@@ -42,6 +42,8 @@ use towpath_common::user::{AuditEntry, Role, Roles};
 use towpath_rendering::Rendering;
 use uuid::Uuid;
 
+pub use towpath_dagfile::FILE_MAX;
+
 pub use dates::{first_moment, instant};
 pub use deploy::Authored;
 pub use logs::{LinesAsked, LogFile, LogTail};

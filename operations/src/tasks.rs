@@ -30,14 +30,18 @@ impl Operations {
     pub async fn instances(
         &self,
         key: RunKey,
+        task: Option<&TaskId>,
         state: Option<TaskState>,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page<TaskInstance>> {
         let run = self.run_of(key).await?;
         let after = after.map(cursor).transpose()?;
-        let after = after.as_ref().map(|(task, map_index)| (task, *map_index));
-        let found = self.store().instance_page(key, state, after, limit).await?;
+        // A task's instances are side by side.
+        let first = task.map(|task| (task, i32::MIN));
+        let after = after.as_ref().map(|(task, map_index)| (task, *map_index)).max(first);
+        let mut found = self.store().instance_page(key, state, after, limit).await?;
+        found.retain(|record| task.is_none_or(|task| record.task == *task));
         let place = |r: &InstanceRecord| format!("{}[{}]", r.task, r.instance.map_index);
         let mut page = Page::of(found, limit, place, TaskInstance::from);
         self.put_labels(&run, &mut page.items).await?;

@@ -3,14 +3,15 @@
 use serde_json::json;
 use towpath_common::user::{Role, Roles, User, check_user_name};
 
-use crate::{Actor, Deed, Operations, Refusal, Result, Services};
+use crate::{Actor, Deed, Operations, Result, Services};
 
 /// What a provider says of somebody.
 #[derive(Debug, Clone)]
 pub struct Vouched {
     /// The issuer and the subject: what stays the same when names change.
     pub subject: String,
-    pub name: String,
+    /// What they are called, the best first.
+    pub names: Vec<String>,
     /// What they may do; none: what was given to them here.
     pub roles: Option<Roles>,
     /// What they may do until somebody gives them more.
@@ -25,42 +26,55 @@ pub enum Welcome {
     Disabled,
     /// They are known now, and an admin can give them a role.
     NoRole,
-    /// Somebody else has the name here, whom the provider does not vouch for.
+    /// Somebody else has the name here.
     NameTaken,
+    /// None of their names can be one here.
+    BadName,
 }
 
 impl Services {
     pub async fn welcome(&self, vouched: Vouched) -> Result<Welcome> {
-        let known = self.store.user_by_subject(&vouched.subject).await?;
-        let user = match &known {
-            Some(user) => user.clone(),
-            None => {
-                check_user_name(&vouched.name).map_err(Refusal::Invalid)?;
-                if self.store.user(&vouched.name).await?.is_some() {
-                    return Ok(Welcome::NameTaken);
-                }
-                User {
-                    name: vouched.name,
-                    password_hash: None,
-                    subject: Some(vouched.subject),
-                    roles: vouched.first_roles,
-                    disabled: false,
-                    created_at: self.clock.now(),
-                }
-            }
+        let user = match self.store.user_by_subject(&vouched.subject).await? {
+            Some(user) => user,
+            None => match self.newcomer(&vouched).await? {
+                Ok(user) => user,
+                Err(welcome) => return Ok(welcome),
+            },
         };
-        let user = User { roles: vouched.roles.unwrap_or_else(|| user.roles.clone()), ..user };
-        if known.as_ref() != Some(&user) {
-            self.note_vouched(known.as_ref(), &user).await?;
-            self.store.put_user(&user).await?;
-        }
         if user.disabled {
             return Ok(Welcome::Disabled);
         }
-        if user.roles.highest().is_none() {
+        let roles = vouched.roles.unwrap_or_else(|| user.roles.clone());
+        if roles != user.roles {
+            let after = User { roles: roles.clone(), ..user.clone() };
+            self.note_vouched(Some(&user), &after).await?;
+            self.store.set_roles(&user.name, &roles).await?;
+        }
+        if roles.highest().is_none() {
             return Ok(Welcome::NoRole);
         }
         self.open_session(&user.name, Role::Admin, None).await.map(Welcome::Session)
+    }
+
+    /// Somebody who was never here, under the first of their names that can be one here.
+    async fn newcomer(&self, vouched: &Vouched) -> Result<std::result::Result<User, Welcome>> {
+        let fits = |name: &&String| check_user_name(name).is_ok();
+        let Some(name) = vouched.names.iter().find(fits) else { return Ok(Err(Welcome::BadName)) };
+        let user = User {
+            name: name.clone(),
+            password_hash: None,
+            subject: Some(vouched.subject.clone()),
+            roles: vouched.first_roles.clone(),
+            disabled: false,
+            created_at: self.clock.now(),
+        };
+        self.note_vouched(None, &user).await?;
+        if self.store.add_user(&user).await? {
+            return Ok(Ok(user));
+        }
+        // The same person may have come twice at once.
+        let own = self.store.user_by_subject(&vouched.subject).await?;
+        Ok(own.ok_or(Welcome::NameTaken))
     }
 
     async fn note_vouched(&self, before: Option<&User>, after: &User) -> Result<()> {

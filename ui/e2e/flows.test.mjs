@@ -57,6 +57,25 @@ test('the flights of a day are triggered, go green task by task, and are explain
   assert.deepEqual(wrong, [])
 })
 
+test('a log longer than any page is reached to every line', limit, async () => {
+  const { page, wrong } = await open(ADMIN)
+  const { body: run } = await api(page, 'POST', '/dags/chatty/runs', {})
+  await until(async () => (await api(page, 'GET', `/runs/${run.run_key}`)).body.state === 'success')
+  const at = (line) => page.goto(`/runs/${run.run_key}/tasks/count?line=${line}`)
+  const shows = (line) => page.locator('.log-line', { hasText: new RegExp(`^${line}${line}$`) }).waitFor()
+  await at(1)
+  await shows(1)
+  await at(500_000)
+  await shows(500_000)
+  await page.getByRole('button', { name: 'Follow' }).click()
+  await shows(600_000)
+  await page.getByRole('region', { name: 'Log of attempt 1' }).press('Home')
+  await page.goto(`/runs/${run.run_key}/tasks/count?find=555555`)
+  await page.getByRole('button', { name: /next/i }).first().click()
+  await shows(555_555)
+  assert.deepEqual(wrong, [])
+})
+
 test('a failed task is cleared after a look at what is affected, and recovers', limit, async () => {
   const { page, wrong } = await open(ADMIN)
   const { body: run } = await api(page, 'POST', '/dags/fragile/runs', {})

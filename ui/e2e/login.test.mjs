@@ -61,10 +61,10 @@ test('who has no group that counts is told so, and is known from then on', limit
   await admin.getByRole('cell', { name: 'bob', exact: true }).waitFor()
 })
 
-test('nobody gets the name of somebody who logs in with a password', limit, async () => {
+test('nobody gets the name of somebody who is here already', limit, async () => {
   const page = await fresh()
   await logInThere(page, 'viewer.platform')
-  await page.getByRole('alert').getByText('belongs to somebody else').waitFor()
+  await page.getByRole('alert').getByText('belongs to another user').waitFor()
 })
 
 test('a login that was called off, forged or begun elsewhere ends where one logs in', limit, async () => {

@@ -64,9 +64,10 @@ export const dagRoute = createRoute({
   }),
   // Asked for while the code is on its way.
   loaderDeps: ({ search: { tab, runs } }) => ({ isGrid: (tab ?? 'grid') === 'grid', runs }),
-  loader: ({ params: { dagId }, deps: { isGrid, runs }, context: { client } }) => {
+  loader: ({ params: { dagId }, deps: { isGrid, runs }, context: { client }, cause }) => {
     void client.prefetchQuery(dag(dagId))
-    if (isGrid) void client.prefetchQuery(grid(dagId, runs))
+    // Not for a pointer that passes by.
+    if (isGrid && cause !== 'preload') void client.prefetchQuery(grid(dagId, runs))
   },
   component: lazy(() => import('./views/dag/Dag'), 'Dag'),
 })

@@ -21,6 +21,9 @@ use crate::output::{OUTPUT_MAX, parse};
 /// Between tries to reach a service that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the facts of an ended container are waited for.
+const FACTS_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The output by which a task says that there was nothing to do.
 const SKIP: &str = "skip";
 
@@ -68,7 +71,6 @@ pub async fn run(desk: &Desk, attempt: &AttemptKey, beginning: Beginning, stoppe
             return;
         }
     };
-    course.keep_facts().await;
     let report = Report {
         attempt: attempt.clone(),
         worker: desk.config.name.clone(),
@@ -77,6 +79,7 @@ pub async fn run(desk: &Desk, attempt: &AttemptKey, beginning: Beginning, stoppe
         outcome,
     };
     desk.reporter.report(report).await;
+    course.keep_facts().await;
     // Only now: until the store has the report, what is left of the attempt is its only record.
     match course.execution {
         Some(execution) => execution.remove().await,
@@ -126,12 +129,22 @@ impl Course<'_> {
         }
     }
 
-    /// What people look at afterwards. Its loss is no reason to hold up the report.
+    /// What people look at afterwards; it holds up neither the report nor, for long, the slot.
     async fn keep_facts(&mut self) {
         let Some(execution) = &mut self.execution else { return };
-        let Some(facts) = execution.facts().await else { return };
-        if let Err(error) = self.desk.services.store.put_facts(self.attempt, &facts).await {
-            tracing::warn!(attempt = %self.attempt, %error, "what is known of its container is not kept");
+        let (attempt, store) = (self.attempt, &self.desk.services.store);
+        let keeping = async {
+            match execution.facts().await {
+                Some(facts) => store.put_facts(attempt, &facts).await,
+                None => Ok(()),
+            }
+        };
+        match tokio::time::timeout(FACTS_PATIENCE, keeping).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%attempt, %error, "its container's facts are not kept")
+            }
+            Err(_) => tracing::warn!(%attempt, "its container's facts could not be had in time"),
         }
     }
 

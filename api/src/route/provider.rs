@@ -19,7 +19,7 @@ use crate::access::{Access, named_cookie, set_cookie};
 use crate::extract::Asked;
 use crate::problem::{Problem, Problems};
 use crate::provider::{LoginError, Pending, Provider};
-use crate::route::session::{address_of, too_many};
+use crate::route::session::address_of;
 
 /// What the browser keeps while it is with the provider.
 const COOKIE: &str = "towpath_login";
@@ -53,19 +53,12 @@ struct BeginLogin {
 
 /// Go to the provider and log in there.
 #[utoipa::path(get, path = "/session/provider", tag = "session", params(BeginLogin), security(()),
-    responses((status = 303, description = "To the provider, or back to the UI with login=WHY."), Problems,
-        (status = 429, body = Problem, content_type = "application/problem+json",
-            description = "Too many tries; Retry-After says when to try again.")))]
+    responses((status = 303, description = "To the provider, or back to the UI with login=WHY."), Problems))]
 async fn begin_login(
     State(api): State<Api>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
     Asked(asked): Asked<BeginLogin>,
 ) -> Result<Response, Problem> {
     let provider = provider(&api)?;
-    if let Err(wait) = api.limiter.admit(None, address_of(&api, &headers, peer), Instant::now()) {
-        return Ok(too_many(wait.as_secs() + 1));
-    }
     let to = asked.to.filter(|to| is_own(to)).unwrap_or_else(|| "/".to_owned());
     Ok(match provider.begin(to).await {
         Ok((url, pending)) => go(&url, &[keep(&pending.text(), COOKIE_LIFE, &api)]),
@@ -80,6 +73,7 @@ struct FinishLogin {
     code: Option<String>,
     /// What the provider says instead of a code.
     error: Option<String>,
+    error_description: Option<String>,
 }
 
 /// Where the provider sends the browser back to.
@@ -87,32 +81,59 @@ struct FinishLogin {
     responses((status = 303, description = "Logged in, to where it was begun; or back to the UI with login=WHY."), Problems))]
 async fn finish_login(
     State(api): State<Api>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     Asked(asked): Asked<FinishLogin>,
 ) -> Result<Response, Problem> {
     let provider = provider(&api)?;
     let pending = named_cookie(&headers, COOKIE).and_then(|text| Pending::read(&text));
     let (pending, state, code) = match (pending, asked) {
-        (_, FinishLogin { error: Some(_), .. }) => return Ok(refuse(&api, "denied")),
+        (_, FinishLogin { error: Some(error), error_description, .. }) => {
+            return Ok(called_off(&api, &error, error_description.as_deref()));
+        }
         (Some(pending), FinishLogin { state: Some(state), code: Some(code), .. }) => {
             (pending, state, code)
         }
         _ => return Ok(sorry(&api, &LoginError::Stale)),
     };
-    let to = pending.to.clone();
+    // The provider is asked on behalf of whoever comes here.
+    let address = address_of(&api, &headers, peer);
+    if api.limiter.admit(None, address, Instant::now()).is_err() {
+        return Ok(refuse(&api, "too_many"));
+    }
+    // A cookie is no proof that it was we who wrote it.
+    let to = if is_own(&pending.to) { pending.to.clone() } else { "/".to_owned() };
     let vouched = match provider.finish(pending, &state, code).await {
         Ok(vouched) => vouched,
         Err(error) => return Ok(sorry(&api, &error)),
     };
-    Ok(match api.services.welcome(vouched).await? {
+    let welcome = match api.services.welcome(vouched).await {
+        Ok(welcome) => welcome,
+        Err(refusal) => {
+            tracing::error!(%refusal, "somebody whom the provider vouches for could not be let in");
+            return Ok(refuse(&api, "unavailable"));
+        }
+    };
+    Ok(match welcome {
         Welcome::Session(secret) => {
+            api.limiter.succeeded(None, address);
             let session = set_cookie(Some(&secret), api.config.https);
             go(&to, &[session, keep("", 0, &api)])
         }
         Welcome::Disabled => refuse(&api, "disabled"),
         Welcome::NoRole => refuse(&api, "no_role"),
         Welcome::NameTaken => refuse(&api, "name_taken"),
+        Welcome::BadName => refuse(&api, "bad_name"),
     })
+}
+
+/// The provider sends the browser back without a code.
+fn called_off(api: &Api, error: &str, description: Option<&str>) -> Response {
+    if error == "access_denied" {
+        return refuse(api, "denied");
+    }
+    tracing::warn!(error, description, "the provider refuses a login");
+    refuse(api, "provider_unsound")
 }
 
 fn provider(api: &Api) -> Result<&Provider, Problem> {

@@ -102,7 +102,7 @@ async fn session_of(api: &Api, secret: &str) -> Result<Response, Problem> {
     Ok(([(header::SET_COOKIE, cookie)], Json(session)).into_response())
 }
 
-pub fn too_many(seconds: u64) -> Response {
+fn too_many(seconds: u64) -> Response {
     let words = format!("too many tries; try again in {seconds} s");
     let mut response = Problem::new(StatusCode::TOO_MANY_REQUESTS, words).into_response();
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

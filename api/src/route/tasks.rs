@@ -28,6 +28,8 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListInstances {
+    /// Only those of this task.
+    task_id: Option<String>,
     /// Only those in this state.
     state: Option<String>,
     /// As much of each item, as names between commas, such as `task_id,state`; all of it by default.
@@ -50,7 +52,9 @@ async fn list_instances(
 ) -> Result<Response, Problem> {
     let state = opt_parse("state", asked.state.as_ref())?;
     let limit = limit(asked.limit)?;
-    let page = caller.instances(RunKey(run), state, asked.after.as_deref(), limit).await?;
+    let task = opt_parse("the task", asked.task_id.as_ref())?;
+    let after = asked.after.as_deref();
+    let page = caller.instances(RunKey(run), task.as_ref(), state, after, limit).await?;
     choose(page, asked.fields.as_ref())
 }
 

@@ -154,7 +154,7 @@ pub enum AuditVerb {
 }
 
 fn group_role(text: &str) -> Result<GroupRole, String> {
-    let (group, given) = text.split_once('=').ok_or("write GROUP=ROLE or GROUP=TEAM:ROLE")?;
+    let (group, given) = text.rsplit_once('=').ok_or("write GROUP=ROLE or GROUP=TEAM:ROLE")?;
     let (team, role) = given.split_once(':').unwrap_or((EVERY_TEAM, given));
     Ok(GroupRole { group: group.to_owned(), team: team.to_owned(), role: a_role(role)? })
 }

@@ -61,7 +61,7 @@ pub enum EncryptionKeyVerb {
 pub enum NotificationVerb {
     /// List notifications, the newest first.
     List {
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
 use reqwest::Url;
+use reqwest::redirect::Policy;
 use towpath_backends::CheckError;
 use towpath_scheduler::http::{install_tls, words};
 
@@ -16,6 +17,11 @@ use crate::settings::{WAIT_VERB, outwait};
 const WHAT: &str = "the server (--server, TOWPATH_SERVER)";
 /// How long a server may take to begin an answer, or to go on with it.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The server may answer later.
+#[derive(Debug, thiserror::Error)]
+#[error("{WHAT} does not answer: {0}")]
+pub struct Silent(String);
 
 pub struct Server {
     http: reqwest::Client,
@@ -31,7 +37,9 @@ impl Server {
             bail!("{WHAT} {url:?} is not a URL such as https://towpath.example.org");
         };
         install_tls();
-        let http = reqwest::Client::builder().read_timeout(SILENCE).build();
+        let http = reqwest::Client::builder().read_timeout(SILENCE);
+        // A token goes to the server that was named, and to no other.
+        let http = http.redirect(Policy::none()).build();
         let http = http.context("HTTP cannot be used here")?;
         let server = Self { http, url, token: connection.token.clone() };
         outwait(WHAT, connection.wait.unwrap_or(WAIT_VERB), || server.check()).await?;
@@ -53,6 +61,13 @@ impl Server {
             StatusCode::UNAUTHORIZED => Err(CheckError::Refused(
                 "the token (--token, TOWPATH_TOKEN) is unknown or expired".to_owned(),
             )),
+            status if status.is_redirection() => {
+                let to = response.headers().get(header::LOCATION);
+                let to = to.and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+                Err(CheckError::Refused(format!(
+                    "it redirects to {to}; give the URL of that place"
+                )))
+            }
             status if status.is_server_error() => {
                 Err(CheckError::Away(format!("it answers with status {status}")))
             }
@@ -64,9 +79,9 @@ impl Server {
 
     pub async fn send(&self, request: Request<Body>) -> anyhow::Result<Response<Body>> {
         let asked = self.ask(Ok(request)).await;
-        asked.map_err(|error| match error.downcast_ref::<reqwest::Error>() {
-            Some(why) => anyhow::anyhow!("{WHAT} does not answer: {}", words(why)),
-            None => error,
+        asked.map_err(|error| match error.downcast::<reqwest::Error>() {
+            Ok(why) => Silent(words(&why)).into(),
+            Err(error) => error,
         })
     }
 

@@ -36,7 +36,7 @@ pub async fn run(connection: &Connection, options: ApiOptions) -> anyhow::Result
     let config = ApiConfig {
         access: access(&options.serving),
         provider: provider(&options.serving)?,
-        https: options.https,
+        https: options.https || is_https(&options.serving),
         metrics,
     };
     towpath_api::serve(listening, services, config, shutdown).await;
@@ -61,6 +61,11 @@ pub fn access(options: &ServingOptions) -> Access {
         true => Access::Open(Actor::local("somebody")),
         false => Access::Users,
     }
+}
+
+/// Whether browsers come by https, by the URL that they are said to come to.
+pub fn is_https(options: &ServingOptions) -> bool {
+    options.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
 }
 
 /// Who vouches for users, where somebody does.

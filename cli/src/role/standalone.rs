@@ -9,7 +9,7 @@ use towpath_common::user::{CredentialKind, Role};
 use towpath_operations::answer::TokenRequest;
 use towpath_operations::{Actor, Operations, Services};
 
-use super::api::{FIRST_USER, access, listen, make_first_user, provider};
+use super::api::{FIRST_USER, access, is_https, listen, make_first_user, provider};
 use crate::args::{Connection, ServingOptions, StandaloneOptions};
 use crate::embedded::{Engine, EngineConfig};
 use crate::operations::somebody;
@@ -54,7 +54,7 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
     );
     println!("{}", invitation(&engine.services, &options.serving, address).await?);
     let access = access(&options.serving);
-    let config = ApiConfig { access, provider, https: false, metrics };
+    let config = ApiConfig { access, provider, https: is_https(&options.serving), metrics };
     let serving = towpath_api::serve(listening, engine.services.clone(), config, shutdown.clone());
     let serving = tokio::spawn(serving);
     let failed = tokio::select! {

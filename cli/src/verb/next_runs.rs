@@ -19,7 +19,7 @@ use crate::client::at;
 pub async fn next_runs(
     connection: &Connection,
     dag: &str,
-    count: usize,
+    count: u16,
     from: Option<String>,
 ) -> anyhow::Result<()> {
     let (dag, runs) = match Path::new(dag).is_file() {
@@ -27,7 +27,7 @@ pub async fn next_runs(
             let read = read_all(&[dag.into()])?.pop().context("one file was read")?.dag;
             let from =
                 from.map_or(Ok(SystemClock.now()), |text| instant("--from", &text, &read))?;
-            let runs = coming(&read, None, from, count)?;
+            let runs = coming(&read, None, from, count.into())?;
             let span = |run: DataInterval| (run.start.to_utc(), run.end.to_utc());
             (read, runs.into_iter().map(span).collect::<Vec<_>>())
         }

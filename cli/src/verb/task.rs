@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::sleep;
-use towpath_operations::answer::{LogLines, Run, TaskInstanceDetail};
+use towpath_common::id::UNMAPPED;
+use towpath_common::state::TaskState;
+use towpath_operations::answer::{Run, TaskInstance, TaskInstanceDetail};
 
 use super::{change, render, why};
 use crate::args::{Connection, TaskVerb};
@@ -39,6 +41,16 @@ pub async fn run(connection: &Connection, verb: TaskVerb) -> anyhow::Result<Outc
     }
 }
 
+/// How the instance stands whose log is followed.
+struct Standing {
+    /// The number of the latest attempt; 0 before the first.
+    latest: u32,
+    /// Whether that one is queued or runs.
+    is_out: bool,
+    /// Whether no other comes.
+    is_over: bool,
+}
+
 /// The log of one attempt, or of all.
 struct Log<'a> {
     client: &'a Client,
@@ -55,76 +67,64 @@ impl Log<'_> {
         place.with_some("map_index", self.map_index)
     }
 
-    /// Which attempt it is, and whether more comes; none if it is not there yet.
-    async fn head(&self, attempt: Option<u32>) -> anyhow::Result<Option<LogLines>> {
-        let head = self.place(&["log"]).with("count", 0).with_some("attempt", attempt);
-        self.client.find(head).await
-    }
-
-    /// What comes after so many bytes; says how many they are now.
-    async fn copy(&self, attempt: u32, offset: u64) -> anyhow::Result<u64> {
+    /// What comes after so many bytes, of this attempt or the latest; says how many they are now.
+    async fn copy(&self, attempt: Option<u32>, offset: u64) -> anyhow::Result<u64> {
         let rest = self.place(&["log", "download"]);
-        let rest = rest.with("attempt", attempt).with("offset", offset);
+        let rest = rest.with_some("attempt", attempt).with("offset", offset);
         Ok(offset + self.client.copy(rest, &mut std::io::stdout().lock()).await?)
     }
 
     async fn print(&self) -> anyhow::Result<()> {
-        self.instance().await?;
-        match self.head(self.attempt).await? {
-            Some(head) => self.copy(head.attempt, 0).await.map(drop),
-            None => bail!(self.missing()),
-        }
+        // Says which tasks there are, if it is none.
+        let _: TaskInstanceDetail = self.client.get(self.place(&[])).await?;
+        self.copy(self.attempt, 0).await.map(drop)
     }
 
     /// Until no more comes: of the attempt that was asked for, or of the instance.
     async fn follow(&self) -> anyhow::Result<()> {
-        let (mut shown, mut offset) = (0, 0);
+        let _: TaskInstanceDetail = self.client.get(self.place(&[])).await?;
+        let (mut shown, mut offset) = (self.attempt.unwrap_or(0), 0);
         loop {
             // Asked before reading, so that nothing is written between the last read and the end.
-            let is_over = self.is_over().await?;
-            let wanted = self.attempt.or((shown > 0).then_some(shown));
-            match self.head(wanted).await? {
-                Some(head) => {
-                    if shown == 0 {
-                        shown = head.attempt;
-                    }
-                    offset = self.copy(shown, offset).await?;
-                    let has_next =
-                        head.ended && self.attempt.is_none() && self.has(shown + 1).await?;
-                    match has_next {
-                        true => {
-                            (shown, offset) = (shown + 1, 0);
-                            eprintln!("── attempt {shown}");
-                            continue;
-                        }
-                        false if head.ended && (is_over || self.attempt.is_some()) => {
-                            return Ok(());
-                        }
-                        false => {}
-                    }
+            let standing = self.standing().await?;
+            if shown == 0 {
+                shown = standing.latest;
+            }
+            if shown == 0 || shown > standing.latest {
+                if standing.is_over {
+                    bail!(self.missing());
                 }
-                None if is_over => bail!(self.missing()),
-                None => {}
+            } else {
+                offset = self.copy(Some(shown), offset).await?;
+                let is_earlier = shown < standing.latest;
+                match self.attempt {
+                    None if is_earlier => {
+                        (shown, offset) = (shown + 1, 0);
+                        eprintln!("── attempt {shown}");
+                        continue;
+                    }
+                    None if standing.is_over => return Ok(()),
+                    Some(_) if is_earlier || !standing.is_out => return Ok(()),
+                    _ => {}
+                }
             }
             sleep(FOLLOW_PAUSE).await;
         }
     }
 
-    async fn has(&self, attempt: u32) -> anyhow::Result<bool> {
-        Ok(self.head(Some(attempt)).await?.is_some())
-    }
-
-    async fn instance(&self) -> anyhow::Result<TaskInstanceDetail> {
-        self.client.get(self.place(&[])).await
-    }
-
-    /// Whether the instance, or its run, has ended.
-    async fn is_over(&self) -> anyhow::Result<bool> {
-        if self.instance().await?.instance.state.is_terminal() {
-            return Ok(true);
+    async fn standing(&self) -> anyhow::Result<Standing> {
+        let key = self.run.run_key.to_string();
+        let tasks = at(&["runs", &key, "tasks"]).with("task_id", self.task);
+        let instances: Vec<TaskInstance> = self.client.list(tasks, None).await?;
+        let map_index = self.map_index.unwrap_or(UNMAPPED);
+        let own = instances.into_iter().find(|one| one.map_index == map_index);
+        let (latest, state) = own.map_or((0, TaskState::None), |one| (one.attempt, one.state));
+        if state.is_terminal() || state.is_out() {
+            let is_over = state.is_terminal();
+            return Ok(Standing { latest, is_out: state.is_out(), is_over });
         }
-        let run: Run = self.client.get(at(&["runs", &self.run.run_key.to_string()])).await?;
-        Ok(run.state.is_terminal())
+        let run: Run = self.client.get(at(&["runs", &key])).await?;
+        Ok(Standing { latest, is_out: false, is_over: run.state.is_terminal() })
     }
 
     fn missing(&self) -> String {

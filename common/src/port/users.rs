@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::id::DagId;
 use crate::time::Timestamp;
-use crate::user::{AuditEntry, Credential, CredentialKind, User};
+use crate::user::{AuditEntry, Credential, CredentialKind, Roles, User};
 
 /// Which entries of the audit log are listed. What is none does not narrow.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +26,10 @@ pub trait UserStore: Send + Sync {
     async fn user_by_subject(&self, subject: &str) -> Result<Option<User>, StoreError>;
     /// By name.
     async fn users(&self) -> Result<Vec<User>, StoreError>;
+    /// False if the name, or the subject, is another's already.
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError>;
+    /// Nothing else of the user. False if there is none.
+    async fn set_roles(&self, name: &str, roles: &Roles) -> Result<bool, StoreError>;
     /// Puts it there, or in the place of the one of that name.
     async fn put_user(&self, user: &User) -> Result<(), StoreError>;
     /// With all that it proves itself with. False if there was none.

@@ -86,7 +86,7 @@ async fn bad_input_is_told_in_words_that_help() -> anyhow::Result<()> {
     )
     .await?;
     check(put.clone(), "/users/u", Some(json!({"password": "short"})), 400, "from 10 to").await?;
-    let oversized = announced_size(&place, 5 * 1024 * 1024).await?;
+    let oversized = announced_size(&place, 20 * 1024 * 1024).await?;
     ensure!(oversized.starts_with("HTTP/1.1 413"), "{oversized}");
     let unread = place
         .served

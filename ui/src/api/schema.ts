@@ -5711,6 +5711,8 @@ export interface operations {
     list_instances: {
         parameters: {
             query?: {
+                /** @description Only those of this task. */
+                task_id?: string;
                 /** @description Only those in this state. */
                 state?: string;
                 /** @description As much of each item, as names between commas, such as `task_id,state`; all of it by default. */
@@ -7075,15 +7077,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many tries; Retry-After says when to try again. */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
             /** @description Something is broken; the log of the API says more. */
             500: {
                 headers: {
@@ -7111,6 +7104,7 @@ export interface operations {
                 code?: string;
                 /** @description What the provider says instead of a code. */
                 error?: string;
+                error_description?: string;
             };
             header?: never;
             path?: never;

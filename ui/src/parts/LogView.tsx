@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { elementScroll, observeElementOffset, useVirtualizer } from '@tanstack/react-virtual'
 import Anser from 'anser'
-import { useEffect, useMemo, useRef, useState } from 'react'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { listen } from '../api/stream'
 import { Empty, Failed } from './Notice'
@@ -53,7 +53,8 @@ export function LogView({ runKey, taskId, mapIndex, attempt, growing, line, find
     overscan: 30,
     measureElement: wrap ? undefined : () => ROW,
     observeElementOffset: (instance, told) => observeElementOffset(instance, (offset, moves) => told(offset * scale.current, moves)),
-    scrollToFn: (offset, options, instance) => elementScroll(offset / scale.current, options, instance),
+    scrollToFn: (offset, options, instance) =>
+      elementScroll(offset / scale.current, { ...options, adjustments: (options.adjustments ?? 0) / scale.current }, instance),
   })
   const height = Math.min(rows.getTotalSize(), HEIGHT_MAX)
   const view = rows.scrollRect?.height ?? 0
@@ -61,19 +62,36 @@ export function LogView({ runKey, taskId, mapIndex, attempt, growing, line, find
   const offset = rows.scrollOffset ?? 0
   const shift = offset / scale.current - offset
   const shown = rows.getVirtualItems()
+  // The virtualizer knows the element's own height alone, of which a long log has more.
+  const scrollTo = (index: number, align: 'center' | 'end') => {
+    const element = scroll.current
+    if (!element) return
+    const room = element.clientHeight - ROW
+    const start = rows.measurementsCache[index]?.start ?? index * ROW
+    const offset = start - (align === 'end' ? room : room / 2)
+    const last = rows.getTotalSize() - element.clientHeight
+    element.scrollTop = Math.min(Math.max(offset, 0), Math.max(last, 0)) / scale.current
+  }
+  // What one looks at stays where it is when the log grows, and a pixel of the scroll bar is more of it.
+  const scaleNow = scale.current
+  const scaleBefore = useRef(scaleNow)
+  useLayoutEffect(() => {
+    if (scroll.current) scroll.current.scrollTop *= scaleBefore.current / scaleNow
+    scaleBefore.current = scaleNow
+  }, [scaleNow])
   const { want } = chunks
   useEffect(() => {
     for (const { index } of shown) want(Math.floor(index / CHUNK))
   })
   useEffect(() => {
-    if (follow && chunks.total > 0) rows.scrollToIndex(chunks.total - 1, { align: 'end' })
-  }, [follow, chunks.total, rows])
+    if (follow && chunks.total > 0) scrollTo(chunks.total - 1, 'end')
+  }, [follow, chunks.total])
   const jumped = useRef(false)
   useEffect(() => {
     if (line === undefined || jumped.current || chunks.total === 0) return
     jumped.current = true
-    rows.scrollToIndex(Math.min(line, chunks.total) - 1, { align: 'center' })
-  }, [line, chunks.total, rows])
+    scrollTo(Math.min(line, chunks.total) - 1, 'center')
+  }, [line, chunks.total])
   const jump = (step: 1 | -1) => {
     const lines = matches.data?.lines ?? []
     const at = (line ?? 1) - 1
@@ -81,7 +99,7 @@ export function LogView({ runKey, taskId, mapIndex, attempt, growing, line, find
     if (next === undefined) return
     choose(next + 1)
     setFollow(false)
-    rows.scrollToIndex(next, { align: 'center' })
+    scrollTo(next, 'center')
   }
   const download = `/api/v1/runs/${runKey}/tasks/${encodeURIComponent(taskId)}/log/download?attempt=${attempt}${mapIndex >= 0 ? `&map_index=${mapIndex}` : ''}`
   return (

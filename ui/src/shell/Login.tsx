@@ -13,7 +13,10 @@ const REFUSALS: Record<string, string> = {
   denied: 'The provider says that the login was not allowed. Try again, or log in with a name and a password.',
   disabled: 'You are known here, but not let in any more. Ask an admin.',
   no_role: 'You are known now, but have no role in any team yet. Ask an admin for one, then log in again.',
-  name_taken: 'Your name belongs to somebody else here, who logs in with a password. Ask an admin to remove or rename that user.',
+  name_taken: 'Your name belongs to another user here. Ask an admin to remove that user, then log in again.',
+  bad_name: 'None of the names that the provider has for you can be a user name here. Ask whoever runs the provider for one of letters, digits and _ - . @ +.',
+  too_many: 'Too many tries from where you are. Wait a minute, then log in again.',
+  unavailable: 'Towpath cannot let you in at the moment; its log says why. Try again in a moment.',
   provider_away: 'The provider does not answer. Try again in a moment, or log in with a name and a password.',
   provider_unsound: 'What the provider says could not be verified. Ask whoever runs Towpath; its log says more.',
   stale: 'That login was begun elsewhere, or too long ago. Begin it again.',
@@ -28,7 +31,8 @@ function hereafter(): string {
 }
 
 export function Login() {
-  const refused = REFUSALS[new URLSearchParams(location.search).get('login') ?? '']
+  const why = new URLSearchParams(location.search).get('login') ?? ''
+  const refused = Object.hasOwn(REFUSALS, why) && REFUSALS[why]
   const client = useQueryClient()
   const [user, setUser] = useState('')
   const [password, setPassword] = useState('')

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use towpath_common::port::{AuditFilter, UserStore};
 use towpath_common::time::Timestamp;
-use towpath_common::user::{AuditEntry, Credential, CredentialKind, User};
+use towpath_common::user::{AuditEntry, Credential, CredentialKind, Roles, User};
 use uuid::Uuid;
 
 use super::{MemoryStore, Result};
@@ -29,6 +29,23 @@ impl UserStore for MemoryStore {
         let created_at = tables.users.get(&user.name).map_or(user.created_at, |u| u.created_at);
         tables.users.insert(user.name.clone(), User { created_at, ..user.clone() });
         Ok(())
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool> {
+        let mut tables = self.tables();
+        let same = |other: &User| user.subject.is_some() && other.subject == user.subject;
+        if tables.users.contains_key(&user.name) || tables.users.values().any(same) {
+            return Ok(false);
+        }
+        tables.users.insert(user.name.clone(), user.clone());
+        Ok(true)
+    }
+
+    async fn set_roles(&self, name: &str, roles: &Roles) -> Result<bool> {
+        let mut tables = self.tables();
+        let Some(user) = tables.users.get_mut(name) else { return Ok(false) };
+        user.roles = roles.clone();
+        Ok(true)
     }
 
     async fn delete_user(&self, name: &str) -> Result<bool> {

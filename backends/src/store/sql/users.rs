@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use towpath_common::port::{AuditFilter, StoreError, UserStore};
 use towpath_common::time::Timestamp;
-use towpath_common::user::{AuditEntry, Credential, CredentialKind, User};
+use towpath_common::user::{AuditEntry, Credential, CredentialKind, Roles, User};
 use uuid::Uuid;
 
 use super::SqlStore;
@@ -17,6 +17,8 @@ pub const STATEMENTS: &[&Statement] = &[
     &GET_USER_BY_SUBJECT,
     &LIST_USERS,
     &PUT_USER,
+    &ADD_USER,
+    &SET_ROLES,
     &DELETE_USER,
     &PUT_CREDENTIAL,
     &GET_CREDENTIAL,
@@ -62,6 +64,14 @@ static PUT_USER: Statement = Statement::new(
          password_hash = excluded.password_hash, subject = excluded.subject,
          roles = excluded.roles, disabled = excluded.disabled",
 );
+
+static ADD_USER: Statement = Statement::new(
+    "INSERT INTO app_user (name, password_hash, subject, roles, disabled, created_at)
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+);
+
+static SET_ROLES: Statement =
+    Statement::new("UPDATE app_user SET roles = $2 WHERE app_user.name = $1");
 
 static DELETE_USER: Statement = Statement::new("DELETE FROM app_user WHERE app_user.name = $1");
 
@@ -126,6 +136,17 @@ fn user_from(row: &Row) -> Result<User, StoreError> {
     })
 }
 
+fn columns_of(user: &User) -> Vec<Value> {
+    vec![
+        user.name.as_str().into(),
+        user.password_hash.clone().into(),
+        user.subject.clone().into(),
+        to_json(&user.roles).into(),
+        i64::from(user.disabled).into(),
+        user.created_at.micros().into(),
+    ]
+}
+
 /// From the columns after `first`.
 fn credential_from(row: &Row, first: usize) -> Result<Credential, StoreError> {
     Ok(Credential {
@@ -171,15 +192,16 @@ impl UserStore for SqlStore {
     }
 
     async fn put_user(&self, user: &User) -> Result<(), StoreError> {
-        let args = vec![
-            user.name.as_str().into(),
-            user.password_hash.clone().into(),
-            user.subject.clone().into(),
-            to_json(&user.roles).into(),
-            i64::from(user.disabled).into(),
-            user.created_at.micros().into(),
-        ];
-        self.database.execute(&PUT_USER, args).await.map(drop)
+        self.database.execute(&PUT_USER, columns_of(user)).await.map(drop)
+    }
+
+    async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+        Ok(self.database.execute(&ADD_USER, columns_of(user)).await? > 0)
+    }
+
+    async fn set_roles(&self, name: &str, roles: &Roles) -> Result<bool, StoreError> {
+        let args = vec![name.into(), to_json(roles).into()];
+        Ok(self.database.execute(&SET_ROLES, args).await? > 0)
     }
 
     async fn delete_user(&self, name: &str) -> Result<bool, StoreError> {

@@ -44,6 +44,17 @@ pub async fn users_go_with_all_that_proves_them(store: Arc<dyn Store>) {
     assert_eq!(store.users().await.expect("reads"), [ann.clone(), user("bob")]);
     let found = store.user_by_subject("issuer|ann").await.expect("reads");
     assert_eq!(found, Some(ann.clone()));
+    let taken = User { subject: Some("issuer|other".into()), ..user("ann") };
+    assert!(!store.add_user(&taken).await.expect("answers"), "the name is another's");
+    let twin = User { name: "eve".into(), ..ann.clone() };
+    assert!(!store.add_user(&twin).await.expect("answers"), "the subject is another's");
+    assert_eq!(store.user("ann").await.expect("reads"), Some(ann.clone()), "as it was");
+    assert!(store.add_user(&user("eve")).await.expect("added"));
+    let roles = Roles::everywhere(Role::Operator);
+    assert!(store.set_roles("eve", &roles).await.expect("set"));
+    assert!(!store.set_roles("nobody", &roles).await.expect("answers"));
+    assert_eq!(store.user("eve").await.expect("reads"), Some(User { roles, ..user("eve") }));
+    assert!(store.delete_user("eve").await.expect("deleted"));
     let (token, session) = (CredentialKind::Token, CredentialKind::Session);
     let kept = [
         credential("ann", token, "1", 20),
