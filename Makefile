@@ -64,6 +64,16 @@ test: ## Check format and lints, and run all tests; installs and starts what the
 	cargo build --workspace --locked
 	target/debug/with-services cargo nextest run --workspace --locked
 
+SEED ?= 1
+
+.PHONY: sim
+sim: ## Play Towpath in simulated time with faults drawn from SEED, and print all that happens.
+	cargo run --quiet -p towpath-simulation -- $(SEED) --trace
+
+.PHONY: sim-mutants
+sim-mutants: ## Break Towpath in places that matter, in a copy, and see the simulation find it.
+	simulation/mutants.sh
+
 .PHONY: docs
 docs: ## Write the documents that are made from the code.
 	UPDATE_DOCUMENTS=1 cargo nextest run -p towpath-tests documents

@@ -14,6 +14,7 @@ const CRATES: &[&str] = &[
     "operations",
     "api",
     "cli",
+    "simulation",
     "tests",
 ];
 /// Think hard above this many lines.
@@ -67,6 +68,7 @@ fn the_arrows_point_one_way() {
     check("operations", &["common", "dagfile", "rendering", "scheduler", "worker"]);
     check("api", &["common", "operations"]);
     let every = ["common", "dagfile", "rendering", "scheduler", "worker", "backends"];
+    check("simulation", &[&every[..], &["operations"]].concat());
     check("cli", &[&every[..], &["operations", "api"]].concat());
 }
 

@@ -58,6 +58,9 @@ pub async fn beat(desk: Arc<Desk>) {
             }
         };
         tokio::select! {
+            biased;
+            // First, for however much is said on the bus, the signs of life go on.
+            _ = tick.tick() => beat_or_warn(&desk).await,
             event = stop => match event {
                 BusEvent::Announced(Announcement::Stop { attempts }) => {
                     desk.stop(&attempts, StopReason::Gone);
@@ -70,7 +73,6 @@ pub async fn beat(desk: Arc<Desk>) {
                 BusEvent::Announced(_) => {}
                 BusEvent::Gap => beat_or_warn(&desk).await,
             },
-            _ = tick.tick() => beat_or_warn(&desk).await,
         }
     }
 }

@@ -67,6 +67,16 @@ impl MemoryStore {
         // A panic under the lock is a bug that its own thread reports; the tables are only maps.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Every run that there is, for whoever looks at the whole afterwards.
+    pub fn every_run(&self) -> Vec<DagRun> {
+        self.tables().runs.values().cloned().collect()
+    }
+
+    /// Whether nothing waits to be read by a scheduler.
+    pub fn is_settled(&self) -> bool {
+        self.tables().inbox.is_empty()
+    }
 }
 
 fn place(attempt: &AttemptKey) -> Place {

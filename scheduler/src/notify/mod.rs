@@ -96,6 +96,7 @@ impl Round {
     async fn run(mut self, bell: Arc<Notify>) {
         loop {
             tokio::select! {
+                biased;
                 () = bell.notified() => {}
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 Some(tried) = self.under_way.join_next() => self.end(tried).await,

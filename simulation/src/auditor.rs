@@ -1,0 +1,115 @@
+//! Whether all is well, by the store's last word, by what the witness saw, and by nothing of the scheduler's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use towpath_common::id::AttemptKey;
+use towpath_common::outcome::FailureClass;
+use towpath_common::port::{DagStore, PeopleStore};
+use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::state::{RunState, TaskState};
+
+use crate::fleet::Ground;
+use crate::yard::Seen;
+
+/// What is wrong, in sentences; nothing if all is well.
+pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    leaders(ground, &mut wrong);
+    let seen = ground.yard.seen();
+    for attempt in ground.yard.left() {
+        wrong.push(format!("the container of {attempt} is left over"));
+    }
+    let mut by_attempt: BTreeMap<AttemptKey, Vec<&Seen>> = BTreeMap::new();
+    for one in &seen {
+        by_attempt.entry(one.attempt.clone()).or_default().push(one);
+    }
+    for run in ground.store.every_run() {
+        if !run.state.is_terminal() {
+            wrong.push(format!("{} {} is still {}", run.dag_id, run.run_id, run.state));
+            continue;
+        }
+        let records = ground.store.instances(run.key).await?;
+        states(&run, &records, &mut wrong);
+        for record in &records {
+            let earlier = ground
+                .store
+                .ended_attempts(run.key, &record.task, record.instance.map_index)
+                .await?;
+            completed(&earlier, record, &by_attempt, &mut wrong);
+        }
+    }
+    Ok(wrong)
+}
+
+/// A leader that was replaced commits nothing more, and an attempt is given to one worker.
+fn leaders(ground: &Ground, wrong: &mut Vec<String>) {
+    let history = ground.history.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pair) = history.terms.windows(2).find(|pair| pair[0] > pair[1]) {
+        wrong.push(format!("a leader of term {} committed after one of {}", pair[1], pair[0]));
+    }
+    for (attempt, workers) in &history.claims {
+        let workers: BTreeSet<_> = workers.iter().collect();
+        if workers.len() > 1 {
+            wrong.push(format!("{attempt} was given to {workers:?}"));
+        }
+    }
+}
+
+fn states(run: &DagRun, records: &[InstanceRecord], wrong: &mut Vec<String>) {
+    let name = |record: &InstanceRecord| format!("{} {} {}", run.dag_id, run.run_id, record.task);
+    for record in records.iter().filter(|record| !record.instance.state.is_terminal()) {
+        let state = record.instance.state;
+        wrong.push(format!("{} is {state} in a run that has ended", name(record)));
+    }
+    let failed = |record: &&InstanceRecord| record.instance.state == TaskState::Failed;
+    if run.state == RunState::Success && !records.is_empty() && records.iter().all(|r| failed(&r)) {
+        wrong.push(format!("{} {} is a success, and all its tasks failed", run.dag_id, run.run_id));
+    }
+}
+
+/// What the store takes for done was done, once, by the attempt that it names.
+fn completed(
+    earlier: &[InstanceRecord],
+    last: &InstanceRecord,
+    by_attempt: &BTreeMap<AttemptKey, Vec<&Seen>>,
+    wrong: &mut Vec<String>,
+) {
+    let mut numbers = BTreeSet::new();
+    for record in earlier {
+        if !numbers.insert(record.instance.attempt) {
+            let (task, number) = (&record.task, record.instance.attempt);
+            wrong.push(format!("{} {task} has ended its attempt {number} twice", record.run));
+        }
+    }
+    for record in earlier.iter().chain([last]) {
+        let attempt = AttemptKey {
+            run: record.run,
+            task: record.task.clone(),
+            map_index: record.instance.map_index,
+            number: record.instance.attempt,
+        };
+        let seen = by_attempt.get(&attempt).map(Vec::as_slice).unwrap_or_default();
+        let ended = |code: i64| seen.iter().any(|one| one.ended.is_some_and(|(_, c)| c == code));
+        let class = record.instance.failure.as_ref().map(|failure| failure.class);
+        match (record.instance.state, class) {
+            (TaskState::Success, _) if !ended(0) => {
+                wrong.push(format!("{attempt} is a success that nobody saw: {seen:?}"));
+            }
+            (TaskState::Failed | TaskState::UpForRetry, Some(FailureClass::Exit)) if !ended(1) => {
+                wrong.push(format!("{attempt} has failed, and nobody saw it: {seen:?}"));
+            }
+            _ => {}
+        }
+    }
+    let known = last.instance.attempt;
+    let beyond = by_attempt.keys().filter(|attempt| {
+        attempt.run == last.run
+            && attempt.task == last.task
+            && attempt.map_index == last.instance.map_index
+            && attempt.number > known
+    });
+    for attempt in beyond {
+        wrong.push(format!("{attempt} ran, and the store knows {known} attempts"));
+    }
+}

@@ -1,0 +1,195 @@
+//! What stands between a process and all that is not itself: moments that pass, services that are away, answers
+//! that are lost, and its own death. A dead process is one whose calls never return.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use towpath_common::time::{Clock, Timestamp};
+
+use crate::chance::Chance;
+
+/// 2026-01-01, in microseconds.
+const BEGINNING: i64 = 1_767_225_600_000_000;
+const MOMENT: Duration = Duration::from_millis(4);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    Store,
+    Queue,
+    Bus,
+    Docker,
+}
+
+/// How often what goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// A process dies in a call.
+    pub crash: f64,
+    /// A call was carried out, and its answer is lost.
+    pub lost_answer: f64,
+    /// A message or an announcement does not arrive.
+    pub lost_message: f64,
+    /// It arrives twice.
+    pub doubled_message: f64,
+}
+
+/// What happened, in order.
+#[derive(Debug, Default)]
+pub struct Trace {
+    hasher: DefaultHasher,
+    pub calls: u64,
+    pub crashes: u64,
+    lines: Option<Vec<String>>,
+}
+
+/// Shared by all processes.
+pub struct Weather {
+    pub chance: Chance,
+    began: Instant,
+    faults: Mutex<Faults>,
+    away: Mutex<BTreeMap<Service, Instant>>,
+    trace: Mutex<Trace>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Weather {
+    pub fn new(seed: u64, faults: Faults, keeps_lines: bool) -> Self {
+        let trace = Trace { lines: keeps_lines.then(Vec::new), ..Trace::default() };
+        Self {
+            chance: Chance::new(seed),
+            began: Instant::now(),
+            faults: Mutex::new(faults),
+            away: Mutex::default(),
+            trace: Mutex::new(trace),
+        }
+    }
+
+    pub fn faults(&self) -> Faults {
+        *locked(&self.faults)
+    }
+
+    /// Nothing goes wrong from now on.
+    pub fn clear_up(&self) {
+        *locked(&self.faults) = Faults::default();
+        locked(&self.away).clear();
+    }
+
+    pub fn take_away(&self, service: Service, time: Duration) {
+        locked(&self.away).insert(service, Instant::now() + time);
+    }
+
+    fn is_away(&self, service: Service) -> bool {
+        locked(&self.away).get(&service).is_some_and(|until| *until > Instant::now())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        let mut trace = locked(&self.trace);
+        let text = format!("{:>10.3} {}", self.elapsed().as_secs_f64(), line());
+        text.hash(&mut trace.hasher);
+        trace.calls += 1;
+        if let Some(lines) = &mut trace.lines {
+            lines.push(text);
+        }
+    }
+
+    /// The hash of the trace, how many calls and crashes there were, and the lines that were kept.
+    pub fn told(&self) -> (u64, u64, u64, Vec<String>) {
+        let mut trace = locked(&self.trace);
+        let lines = trace.lines.take().unwrap_or_default();
+        (trace.hasher.finish(), trace.calls, trace.crashes, lines)
+    }
+}
+
+/// The time as one machine has it.
+pub struct SkewedClock {
+    weather: Arc<Weather>,
+    skew: i64,
+}
+
+impl SkewedClock {
+    pub fn new(weather: &Arc<Weather>, skew: i64) -> Self {
+        Self { weather: Arc::clone(weather), skew }
+    }
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.weather.elapsed().as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(BEGINNING + elapsed + self.skew)
+    }
+}
+
+/// One life of one process.
+pub struct Gate {
+    pub process: String,
+    pub weather: Arc<Weather>,
+    dead: watch::Sender<bool>,
+}
+
+impl Gate {
+    pub fn new(process: &str, weather: &Arc<Weather>) -> Arc<Self> {
+        let (process, weather) = (process.to_owned(), Arc::clone(weather));
+        Arc::new(Self { process, weather, dead: watch::Sender::new(false) })
+    }
+
+    pub fn die(&self) {
+        if !self.dead.send_replace(true) {
+            locked(&self.weather.trace).crashes += 1;
+            self.weather.note(|| format!("{} dies", self.process));
+        }
+    }
+
+    /// Resolves when the process has died.
+    pub async fn death(&self) {
+        let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
+    }
+
+    /// The dead do nothing more.
+    async fn live(&self) {
+        if *self.dead.borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// On the way to a service. The error says that it did not arrive.
+    pub async fn pass(&self, service: Service, what: &str) -> Result<(), String> {
+        self.live().await;
+        sleep(self.weather.chance.between(Duration::ZERO, MOMENT)).await;
+        self.live().await;
+        if self.weather.chance.happens(self.weather.faults().crash) {
+            self.die();
+            self.live().await;
+        }
+        self.weather.note(|| format!("{} {what}", self.process));
+        if self.weather.is_away(service) {
+            return Err(format!("{service:?} is away"));
+        }
+        Ok(())
+    }
+
+    /// On the way back. The error says that nobody knows whether it was done.
+    pub async fn answered(&self, service: Service) -> Result<(), String> {
+        sleep(self.weather.chance.between(Duration::ZERO, MOMENT)).await;
+        self.live().await;
+        if self.weather.chance.happens(self.weather.faults().crash) {
+            self.die();
+            self.live().await;
+        }
+        let lost = self.weather.chance.happens(self.weather.faults().lost_answer);
+        if lost || self.weather.is_away(service) {
+            return Err(format!("{service:?} does not answer"));
+        }
+        Ok(())
+    }
+}
