@@ -35,6 +35,7 @@ pub use health::Watched;
 pub use measure::Metrics;
 pub use problem::Problem;
 pub use provider::{GroupRole, Provider, ProviderConfig};
+pub use route::PREFIX;
 
 /// How the API is served.
 pub struct ApiConfig {

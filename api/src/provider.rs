@@ -179,7 +179,7 @@ impl Provider {
         if pending.state != state {
             return Err(LoginError::Stale);
         }
-        let party = self.party().await?;
+        let mut party = self.party().await?;
         let exchange = party.exchange_code(AuthorizationCode::new(code)).map_err(unsound)?;
         let exchange = exchange.set_pkce_verifier(pending.verifier);
         let tokens = exchange.request_async(&self.http).await.map_err(|error| match error {
@@ -187,19 +187,17 @@ impl Provider {
             error => unsound(error),
         })?;
         let id_token = tokens.id_token().ok_or_else(|| unsound("it gives no ID token"))?;
-        // The keys may have been changed since they were read.
-        let is_sound = id_token.claims(&party.id_token_verifier(), &pending.nonce).is_ok();
-        let party = match is_sound {
-            true => party,
-            false => {
-                self.forget();
-                self.party().await?
-            }
-        };
-        let verifier = party.id_token_verifier();
-        let claims = id_token.claims(&verifier, &pending.nonce).map_err(unsound)?;
+        let mut sound = id_token.claims(&party.id_token_verifier(), &pending.nonce);
+        if sound.is_err() {
+            // The keys may have been changed since they were read.
+            self.forget();
+            party = self.party().await?;
+            sound = id_token.claims(&party.id_token_verifier(), &pending.nonce);
+        }
+        let claims = sound.map_err(unsound)?;
         if let Some(expected) = claims.access_token_hash() {
             let algorithm = id_token.signing_alg().map_err(unsound)?;
+            let verifier = party.id_token_verifier();
             let key = id_token.signing_key(&verifier).map_err(unsound)?;
             let token = tokens.access_token();
             let actual = AccessTokenHash::from_token(token, algorithm, key).map_err(unsound)?;

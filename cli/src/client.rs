@@ -108,10 +108,11 @@ impl Client {
         &self,
         method: Method,
         place: Place,
+        key: Option<&str>,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
         let body = Body::from(serde_json::to_vec(body)?);
-        self.answer(method, place, None, body).await
+        self.answer(method, place, key, body).await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -119,7 +120,7 @@ impl Client {
         place: Place,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        self.send(Method::POST, place, body).await
+        self.post_once(place, None, body).await
     }
 
     /// Asking again with the same key is asking once.
@@ -129,8 +130,7 @@ impl Client {
         key: Option<&str>,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        let body = Body::from(serde_json::to_vec(body)?);
-        self.answer(Method::POST, place, key, body).await
+        self.send(Method::POST, place, key, body).await
     }
 
     pub async fn put<T: DeserializeOwned>(
@@ -138,11 +138,11 @@ impl Client {
         place: Place,
         body: &impl Serialize,
     ) -> anyhow::Result<T> {
-        self.send(Method::PUT, place, body).await
+        self.send(Method::PUT, place, None, body).await
     }
 
     pub async fn patch(&self, place: Place, body: &impl Serialize) -> anyhow::Result<()> {
-        self.send(Method::PATCH, place, body).await
+        self.send(Method::PATCH, place, None, body).await
     }
 
     pub async fn delete(&self, place: Place) -> anyhow::Result<()> {

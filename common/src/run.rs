@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::asset::AssetEvent;
 use crate::backfill::BackfillId;
-use crate::id::{DagId, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName};
+use crate::id::{AttemptKey, DagId, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName};
 use crate::outcome::Failure;
 use crate::plan::Plan;
 use crate::state::{RunState, TaskState};
@@ -154,4 +154,16 @@ pub struct InstanceRecord {
     pub run: RunKey,
     pub task: TaskId,
     pub instance: Instance,
+}
+
+impl InstanceRecord {
+    /// Its latest attempt.
+    pub fn attempt(&self) -> AttemptKey {
+        AttemptKey {
+            run: self.run,
+            task: self.task.clone(),
+            map_index: self.instance.map_index,
+            number: self.instance.attempt,
+        }
+    }
 }

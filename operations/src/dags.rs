@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use towpath_common::dag::{Builtin, Dag, Fixture, Flow, Task};
 use towpath_common::id::{DagId, VersionId};
 use towpath_common::plan::Plan;
-use towpath_common::port::{DagFilter, DagSummary as Stored};
+use towpath_common::port::{DagFilter, DagSummary as Stored, VersionRecord};
 use towpath_common::run::DagRun;
 use towpath_common::user::Role;
 
@@ -99,29 +99,30 @@ impl Operations {
         }
     }
 
-    pub async fn versions(&self, dag_id: &DagId) -> Result<Page<VersionSummary>> {
+    /// Of a Dag that the actor may see.
+    async fn current_version(&self, dag_id: &DagId) -> Result<Option<VersionId>> {
         self.deployed(dag_id).await?;
-        let current = self.store().dag(dag_id).await?.map(|record| record.version);
+        Ok(self.store().dag(dag_id).await?.map(|record| record.version))
+    }
+
+    pub async fn versions(&self, dag_id: &DagId) -> Result<Page<VersionSummary>> {
+        let current = self.current_version(dag_id).await?;
         let versions = self.store().versions(dag_id).await?;
-        let summary = |record: towpath_common::port::VersionRecord| VersionSummary {
-            current: current.as_ref() == Some(&record.version),
-            version: record.version.to_string(),
-            deployed_at: time(record.deployed_at),
-        };
-        Ok(Page::from(versions.into_iter().map(summary).collect::<Vec<_>>()))
+        let summaries = versions.iter().map(|record| summary_of(record, current.as_ref()));
+        Ok(Page::from(summaries.collect::<Vec<_>>()))
     }
 
     pub async fn version(&self, dag_id: &DagId, version: &str) -> Result<VersionDetail> {
-        let summaries = self.versions(dag_id).await?.items;
-        let summary = summaries.into_iter().find(|known| known.version == version);
-        let summary = summary.ok_or_else(|| {
-            Refusal::NotFound(format!("the Dag {dag_id} was never deployed as version {version}"))
-        })?;
+        let current = self.current_version(dag_id).await?;
         let records = self.store().versions(dag_id).await?;
         let record = records.into_iter().find(|record| record.version.as_str() == version);
+        let record = record.ok_or_else(|| {
+            Refusal::NotFound(format!("the Dag {dag_id} was never deployed as version {version}"))
+        })?;
         let dag = self.version_of(dag_id, version).await?;
         let definition = serde_json::to_value(&*dag).map_err(Refusal::invalid)?;
-        Ok(VersionDetail { summary, source: record.and_then(|record| record.source), definition })
+        let summary = summary_of(&record, current.as_ref());
+        Ok(VersionDetail { summary, source: record.source, definition })
     }
 
     /// The content of any version of the Dag, parts of deployed ones included.
@@ -164,6 +165,14 @@ impl Operations {
             data_interval_end: time(interval.end),
         });
         Ok(Page::from(runs.collect::<Vec<_>>()))
+    }
+}
+
+fn summary_of(record: &VersionRecord, current: Option<&VersionId>) -> VersionSummary {
+    VersionSummary {
+        current: current == Some(&record.version),
+        version: record.version.to_string(),
+        deployed_at: time(record.deployed_at),
     }
 }
 

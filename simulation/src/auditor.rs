@@ -83,14 +83,9 @@ fn completed(
         }
     }
     for record in earlier.iter().chain([last]) {
-        let attempt = AttemptKey {
-            run: record.run,
-            task: record.task.clone(),
-            map_index: record.instance.map_index,
-            number: record.instance.attempt,
-        };
+        let attempt = record.attempt();
         let seen = by_attempt.get(&attempt).map(Vec::as_slice).unwrap_or_default();
-        let ended = |code: i64| seen.iter().any(|one| one.ended.is_some_and(|(_, c)| c == code));
+        let ended = |code: i64| seen.iter().any(|one| one.code == Some(code));
         let class = record.instance.failure.as_ref().map(|failure| failure.class);
         match (record.instance.state, class) {
             (TaskState::Success, _) if !ended(0) => {

@@ -162,15 +162,20 @@ impl Gate {
         }
     }
 
-    /// On the way to a service. The error says that it did not arrive.
-    pub async fn pass(&self, service: Service, what: &str) -> Result<(), String> {
-        self.live().await;
+    /// A moment that not every process outlives.
+    async fn moment(&self) {
         sleep(self.weather.chance.between(Duration::ZERO, MOMENT)).await;
         self.live().await;
         if self.weather.chance.happens(self.weather.faults().crash) {
             self.die();
             self.live().await;
         }
+    }
+
+    /// On the way to a service. The error says that it did not arrive.
+    pub async fn pass(&self, service: Service, what: &str) -> Result<(), String> {
+        self.live().await;
+        self.moment().await;
         self.weather.note(|| format!("{} {what}", self.process));
         if self.weather.is_away(service) {
             return Err(format!("{service:?} is away"));
@@ -180,12 +185,7 @@ impl Gate {
 
     /// On the way back. The error says that nobody knows whether it was done.
     pub async fn answered(&self, service: Service) -> Result<(), String> {
-        sleep(self.weather.chance.between(Duration::ZERO, MOMENT)).await;
-        self.live().await;
-        if self.weather.chance.happens(self.weather.faults().crash) {
-            self.die();
-            self.live().await;
-        }
+        self.moment().await;
         let lost = self.weather.chance.happens(self.weather.faults().lost_answer);
         if lost || self.weather.is_away(service) {
             return Err(format!("{service:?} does not answer"));

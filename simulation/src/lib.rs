@@ -65,8 +65,7 @@ pub fn play(seed: u64, keeps_lines: bool) -> anyhow::Result<Played> {
 async fn run(seed: u64, keeps_lines: bool) -> anyhow::Result<Played> {
     let dir = tempfile::tempdir()?;
     let draw = chance::Chance::new(seed ^ 0x5eed);
-    let mut faults =
-        Faults { crash: 0.0, lost_answer: 0.0, lost_message: 0.0, doubled_message: 0.0 };
+    let mut faults = Faults::default();
     // Some seeds have all of it, some one kind, some none.
     for rate in [
         &mut faults.crash,

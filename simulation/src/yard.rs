@@ -22,8 +22,8 @@ use crate::gate::{Gate, Service};
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub attempt: AttemptKey,
-    /// When it ended, and with which code; none: it was removed while it ran.
-    pub ended: Option<(Duration, i64)>,
+    /// How it ended; none: it was removed while it ran.
+    pub code: Option<i64>,
 }
 
 struct Container {
@@ -76,25 +76,23 @@ impl Yard {
         }
         let (takes, code) = self.script(attempt);
         let place = machines.seen.len();
-        machines.seen.push(Seen { attempt: attempt.clone(), ended: None });
+        machines.seen.push(Seen { attempt: attempt.clone(), code: None });
         let (host, ends_at) = (gate.process.clone(), Instant::now() + takes);
         machines.containers.insert(attempt.clone(), Container { host, ends_at, code, seen: place });
     }
 
-    /// None while it runs.
-    fn ended(&self, gate: &Gate, attempt: &AttemptKey) -> Result<Option<Ended>, Instant> {
+    /// The error says when it will have ended.
+    fn ended(&self, gate: &Gate, attempt: &AttemptKey) -> Result<Ended, Instant> {
         let mut machines = self.machines();
         let Machines { containers, seen } = &mut *machines;
         let Some(container) = containers.get(attempt).filter(|one| one.host == gate.process) else {
-            return Ok(Some(Ended::Vanished("it was removed from outside".to_owned())));
+            return Ok(Ended::Vanished("it was removed from outside".to_owned()));
         };
         if container.ends_at > Instant::now() {
             return Err(container.ends_at);
         }
-        let since = Instant::now().duration_since(container.ends_at);
-        let ended = gate.weather.elapsed().saturating_sub(since);
-        seen[container.seen].ended.get_or_insert((ended, container.code));
-        Ok(Some(Ended::Exited { code: container.code, oom: false }))
+        seen[container.seen].code = Some(container.code);
+        Ok(Ended::Exited { code: container.code, oom: false })
     }
 
     fn stop(&self, attempt: &AttemptKey) {
@@ -224,13 +222,12 @@ impl Execution for Running {
         loop {
             let changed = self.yard.changed.notified();
             match self.yard.ended(&self.gate, &self.attempt) {
-                Ok(Some(ended)) => {
+                Ok(ended) => {
                     // A daemon that is away says nothing yet.
                     if self.gate.pass(Service::Docker, "wait").await.is_ok() {
                         return ended;
                     }
                 }
-                Ok(None) => changed.await,
                 Err(ends_at) => tokio::select! {
                     biased;
                     () = sleep_until(ends_at) => {}

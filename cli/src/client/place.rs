@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use towpath_api::PREFIX;
 
 /// What may stand as it is in a path's segment and in a query.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -13,9 +14,9 @@ pub struct Place {
     query: String,
 }
 
-/// Below `/api/v1`.
+/// Below the API's prefix.
 pub fn at(segments: &[&str]) -> Place {
-    let mut path = "/api/v1".to_owned();
+    let mut path = PREFIX.to_owned();
     for segment in segments {
         path.push('/');
         path.extend(utf8_percent_encode(segment, ESCAPED));

@@ -1,9 +1,10 @@
 //! Clearing and marking.
 
 use towpath_common::event::Verdict;
-use towpath_common::id::{TaskId, instance_name};
+use towpath_common::id::TaskId;
 use towpath_operations::answer::{Changed, ClearRequest, MarkRequest};
 
+use super::runs::named;
 use crate::args::{ClearOptions, Connection, Selected};
 use crate::client::at;
 use crate::outcome::Outcome;
@@ -104,10 +105,7 @@ fn names(tasks: &[TaskId]) -> Vec<String> {
 
 fn print(changed: &Changed, done: &str) {
     for instance in &changed.instances {
-        let name = match TaskId::new(&instance.task_id) {
-            Ok(task) => instance_name(&task, instance.map_index),
-            Err(_) => instance.task_id.clone(),
-        };
+        let name = named(&instance.task_id, instance.map_index);
         println!("{} {name} {}", instance.run_id, instance.state);
     }
     let done = if changed.dry_run { "would be changed" } else { done };

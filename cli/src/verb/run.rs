@@ -82,7 +82,7 @@ async fn show(client: &Client, run: &Run) -> anyhow::Result<()> {
 /// With its earlier attempts, if it has any.
 async fn print(client: &Client, place: Place, instance: &TaskInstance) -> anyhow::Result<()> {
     let label = instance.label.as_ref().map(|label| format!(" ({label})")).unwrap_or_default();
-    let name = format!("{}{label}", named(instance));
+    let name = format!("{}{label}", named(&instance.task_id, instance.map_index));
     let is_settled = instance.state.is_terminal() || instance.state == TaskState::Running;
     if instance.attempt == 0 || (instance.attempt == 1 && is_settled) {
         print_attempt(&name, instance);

@@ -52,8 +52,8 @@ pub async fn tell_failures(client: &Client, runs: &[Run]) -> anyhow::Result<()> 
         let failed = tasks.with("state", TaskState::Failed);
         for instance in client.list::<TaskInstance>(failed, None).await? {
             let Some(failure) = &instance.failure else { continue };
-            let class = failure.class;
-            println!("\n{} {} failed: {class}: {}", run.run_id, named(&instance), failure.message);
+            let (class, name) = (failure.class, named(&instance.task_id, instance.map_index));
+            println!("\n{} {name} failed: {class}: {}", run.run_id, failure.message);
             for line in last_lines(client, &instance).await? {
                 println!("    {line}");
             }
@@ -71,9 +71,9 @@ async fn last_lines(client: &Client, instance: &TaskInstance) -> anyhow::Result<
     Ok(lines.map(|log| log.lines).unwrap_or_default())
 }
 
-pub fn named(instance: &TaskInstance) -> String {
-    match TaskId::new(&instance.task_id) {
-        Ok(task) => instance_name(&task, instance.map_index),
-        Err(_) => instance.task_id.clone(),
+pub fn named(task_id: &str, map_index: i32) -> String {
+    match TaskId::new(task_id) {
+        Ok(task) => instance_name(&task, map_index),
+        Err(_) => task_id.to_owned(),
     }
 }

@@ -20,7 +20,6 @@ use crate::id::{
     AttemptKey, DagId, EntryName, PoolName, QueueName, RunKey, TaskId, VersionId, WorkerName,
 };
 use crate::notification::{Notification, NotificationStatus};
-
 use crate::outcome::{ContainerFacts, Outputs, Report};
 use crate::run::{DagRun, DataInterval, InstanceRecord, Pool};
 use crate::time::Timestamp;

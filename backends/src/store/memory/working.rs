@@ -102,13 +102,7 @@ impl WorkerStore for MemoryStore {
 
     async fn held(&self, worker: &WorkerName) -> Result<Vec<AttemptKey>> {
         let tables = self.tables();
-        let key = |record: &InstanceRecord| AttemptKey {
-            run: record.run,
-            task: record.task.clone(),
-            map_index: record.instance.map_index,
-            number: record.instance.attempt,
-        };
-        let keys = tables.instances.values().map(key);
+        let keys = tables.instances.values().map(InstanceRecord::attempt);
         Ok(keys.filter(|attempt| tables.holds(worker, attempt)).collect())
     }
 
