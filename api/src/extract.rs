@@ -7,10 +7,14 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use towpath_common::id::{RunKey, TaskId, UNMAPPED};
+use towpath_operations::answer::Part;
 use towpath_operations::{InstanceName, PAGE, PAGE_MAX};
+
+use utoipa::IntoParams;
 
 use crate::guard::NUL;
 use crate::problem::Problem;
@@ -103,6 +107,24 @@ where
 {
     let words = text.into_iter().flat_map(|text| text.split(',')).filter(|word| !word.is_empty());
     words.map(|word| parse(what, word)).collect()
+}
+
+/// Which part of a list is asked for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AskedPart {
+    /// `next` of an earlier page.
+    after: Option<String>,
+    /// How many at most; 50 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+impl AskedPart {
+    pub fn part(self) -> Result<Part, Problem> {
+        Ok(Part { limit: limit(self.limit)?, after: self.after })
+    }
 }
 
 pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {

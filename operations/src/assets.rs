@@ -9,12 +9,12 @@ use towpath_common::id::{DagId, instance_name};
 use towpath_common::port::DagFilter;
 use towpath_common::user::Role;
 
-use crate::answer::{Asset, AssetEvent, AssetUse, Page, time};
+use crate::answer::{Asset, AssetEvent, AssetUse, Page, Part, time};
 use crate::{Deed, Operations, PAGE_MAX, Refusal, Result};
 
 impl Operations {
     /// Those that have events, and those that Dags name.
-    pub async fn assets(&self) -> Result<Page<Asset>> {
+    pub async fn assets(&self, part: &Part) -> Result<Page<Asset>> {
         self.require_any()?;
         let mut assets: BTreeMap<String, Asset> = BTreeMap::new();
         let bare = |asset: &str| Asset {
@@ -53,14 +53,20 @@ impl Operations {
             }
             after = page.last().map(|summary| summary.record.dag_id.clone());
         }
-        Ok(Page::from(assets.into_values().collect::<Vec<_>>()))
+        Ok(Page::part(assets.into_values().collect(), part, |asset: &Asset| asset.asset.clone()))
     }
 
-    pub async fn asset_events(&self, asset: Option<&str>, limit: u32) -> Result<Page<AssetEvent>> {
+    /// The newest first, those before `after`.
+    pub async fn asset_events(
+        &self,
+        asset: Option<&str>,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<AssetEvent>> {
         self.require_any()?;
         let mut visible: BTreeMap<DagId, bool> = BTreeMap::new();
         let mut events = Vec::new();
-        for event in self.store().asset_events(asset, limit).await? {
+        for event in self.store().asset_events(asset, after, limit).await? {
             let (source, run_key) = match event.source {
                 AssetSource::Person { by } => (format!("by {by}"), None),
                 AssetSource::Task { dag_id, run, run_id, task_id, map_index } => {
@@ -80,7 +86,7 @@ impl Operations {
             let (sequence, asset, at) = (event.sequence, event.asset, time(event.at));
             events.push(AssetEvent { sequence, asset, at, source, run_key });
         }
-        Ok(Page::from(events))
+        Ok(Page::of(events, limit, |event| event.sequence.to_string(), |event| event))
     }
 
     pub async fn materialize(&self, asset: &str) -> Result<()> {

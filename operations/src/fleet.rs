@@ -3,6 +3,7 @@
 use serde_json::json;
 use towpath_common::id::WorkerName;
 use towpath_common::message::{Announcement, Topic};
+use towpath_common::notification::{Notification as Stored, NotificationStatus};
 use towpath_common::port::{AuditFilter, WorkerRecord};
 use towpath_common::user::{AuditEntry as StoredAudit, Role};
 use uuid::Uuid;
@@ -55,11 +56,16 @@ impl Operations {
         Ok(())
     }
 
-    pub async fn notifications(&self, limit: u32) -> Result<Page<Notification>> {
+    /// The newest first, those before `after`.
+    pub async fn notifications(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Notification>> {
         self.require_any()?;
         let teams = self.visible_teams();
-        let told = self.store().notifications(teams.as_deref(), limit).await?;
-        let told = told.into_iter().map(|(notification, status)| Notification {
+        let told = self.store().notifications(teams.as_deref(), after, limit).await?;
+        let answered = |(notification, status): (Stored, NotificationStatus)| Notification {
             key: notification.key,
             occasion: notification.occasion,
             state: status.state,
@@ -68,8 +74,8 @@ impl Operations {
             error: status.error,
             run_key: notification.run.0,
             task_id: notification.attempt.map(|attempt| attempt.task.to_string()),
-        });
-        Ok(Page::from(told.collect::<Vec<_>>()))
+        };
+        Ok(Page::of(told, limit, |(notification, _)| notification.key.clone(), answered))
     }
 
     pub async fn audit(

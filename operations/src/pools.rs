@@ -10,11 +10,11 @@ use towpath_common::run::Pool as Stored;
 use towpath_common::state::TaskState;
 use towpath_common::user::Role;
 
-use crate::answer::{Page, Pool, PoolRequest};
+use crate::answer::{Page, Part, Pool, PoolRequest};
 use crate::{Deed, Operations, Refusal, Result, Version};
 
 impl Operations {
-    pub async fn pools(&self) -> Result<Page<Pool>> {
+    pub async fn pools(&self, part: &Part) -> Result<Page<Pool>> {
         self.require_any()?;
         let mut used = self.used().await?;
         let pools = self.store().pools().await?.into_iter().map(|pool| {
@@ -26,7 +26,7 @@ impl Operations {
                 used: out + if pool.include_deferred { deferred } else { 0 },
             }
         });
-        Ok(Page::from(pools.collect::<Vec<_>>()))
+        Ok(Page::part(pools.collect(), part, |pool: &Pool| pool.name.clone()))
     }
 
     /// By pool: slots of instances that are out, and of those that are deferred.

@@ -12,7 +12,7 @@ use towpath_common::user::{
 };
 use uuid::Uuid;
 
-use crate::answer::{NewToken, Page, Token, TokenRequest, User, UserRequest, time};
+use crate::answer::{NewToken, Page, Part, Token, TokenRequest, User, UserRequest, time};
 use crate::{Actor, Deed, Operations, Refusal, Result, Services};
 
 /// How long a browser stays logged in.
@@ -144,10 +144,10 @@ impl Services {
 }
 
 impl Operations {
-    pub async fn users(&self) -> Result<Page<User>> {
+    pub async fn users(&self, part: &Part) -> Result<Page<User>> {
         self.require(Role::Admin, None)?;
-        let users = self.store().users().await?;
-        Ok(Page::from(users.into_iter().map(answered).collect::<Vec<_>>()))
+        let users = self.store().users().await?.into_iter().map(answered).collect();
+        Ok(Page::part(users, part, |user: &User| user.name.clone()))
     }
 
     /// Makes the user, or changes what is given.
@@ -214,12 +214,17 @@ impl Operations {
     }
 
     /// One's own; an admin sees all.
-    pub async fn tokens(&self) -> Result<Page<Token>> {
+    pub async fn tokens(&self, part: &Part) -> Result<Page<Token>> {
+        // Their ids are in the order of time.
+        Ok(Page::part(self.own_tokens().await?, part, |token| token.id.to_string()))
+    }
+
+    async fn own_tokens(&self) -> Result<Vec<Token>> {
         self.require_any()?;
         let every = self.actor.roles.may(Role::Admin, None);
         let user = (!every).then_some(self.actor.name.as_str());
         let tokens = self.store().credentials(user, CredentialKind::Token).await?;
-        Ok(Page::from(tokens.into_iter().map(token).collect::<Vec<_>>()))
+        Ok(tokens.into_iter().map(token).collect())
     }
 
     /// For oneself; an admin makes them for others too.
@@ -265,7 +270,7 @@ impl Operations {
     }
 
     pub async fn delete_token(&self, id: Uuid) -> Result<()> {
-        let known = self.tokens().await?.items;
+        let known = self.own_tokens().await?;
         let Some(known) = known.into_iter().find(|token| token.id == id) else {
             return Err(Refusal::NotFound(format!("there is no token {id}")));
         };

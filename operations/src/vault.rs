@@ -6,11 +6,11 @@ use towpath_common::id::EntryName;
 use towpath_common::user::Role;
 use towpath_common::vault::{Entry, EntryKind};
 
-use crate::answer::{ConnectionRequest, Page, VariableRequest, VaultEntry, time};
+use crate::answer::{ConnectionRequest, Page, Part, VariableRequest, VaultEntry, time};
 use crate::{Deed, Operations, Refusal, Result};
 
 impl Operations {
-    pub async fn entries(&self, kind: EntryKind) -> Result<Page<VaultEntry>> {
+    pub async fn entries(&self, kind: EntryKind, part: &Part) -> Result<Page<VaultEntry>> {
         self.require_any()?;
         let entries = self.store().entries(kind).await?.into_iter().map(|entry| VaultEntry {
             name: entry.name.to_string(),
@@ -18,7 +18,7 @@ impl Operations {
             description: entry.description,
             updated_at: time(entry.updated_at),
         });
-        Ok(Page::from(entries.collect::<Vec<_>>()))
+        Ok(Page::part(entries.collect(), part, |entry: &VaultEntry| entry.name.clone()))
     }
 
     pub async fn put_variable(&self, name: &EntryName, request: &VariableRequest) -> Result<()> {

@@ -157,7 +157,7 @@ gated!(PeopleStore {
     put_pool(pool: &Pool) -> ();
     delete_pool(pool: &PoolName) -> bool;
     assets() -> Vec<(AssetName, u64, Timestamp)>;
-    asset_events(asset: Option<&str>, limit: u32) -> Vec<AssetEvent>;
+    asset_events(asset: Option<&str>, after: Option<u64>, limit: u32) -> Vec<AssetEvent>;
     backfills(dag_id: Option<&DagId>) -> Vec<Backfill>;
     backfill_runs(id: BackfillId) -> Vec<DagRun>;
     ask(item: &InboxItem, now: Timestamp) -> ();
@@ -176,7 +176,8 @@ gated!(VaultStore {
 gated!(OutboxStore {
     due_notifications(now: Timestamp, limit: u32) -> Vec<(Notification, u32)>;
     note_status(key: &str, status: &NotificationStatus) -> ();
-    notifications(teams: Option<&[String]>, limit: u32) -> Vec<(Notification, NotificationStatus)>;
+    notifications(teams: Option<&[String]>, after: Option<&str>, limit: u32)
+        -> Vec<(Notification, NotificationStatus)>;
 });
 
 gated!(UserStore {

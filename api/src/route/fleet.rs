@@ -10,8 +10,8 @@ use serde::Deserialize;
 use towpath_common::port::AuditFilter;
 use towpath_common::time::Timestamp;
 use towpath_operations::answer::{
-    Asset, AssetEvent, AssetRequest, AuditEntry, Fleet, Notification, Page, Pool, PoolRequest,
-    WorkerPatch,
+    Asset, AssetEvent, AssetRequest, AuditEntry, Fleet, Notification, Page, Part, Pool,
+    PoolRequest, WorkerPatch,
 };
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::Api;
 use crate::access::Caller;
-use crate::extract::{Asked, Body, Named, limit, opt_parse, parse};
+use crate::extract::{Asked, AskedPart, Body, Named, limit, opt_parse, parse};
 use crate::problem::{Problem, Problems};
 
 /// Entries that an export holds at most in memory at once.
@@ -59,10 +59,13 @@ async fn patch_worker(
 }
 
 /// List pools with what is taken of them.
-#[utoipa::path(get, path = "/pools", tag = "fleet",
+#[utoipa::path(get, path = "/pools", tag = "fleet", params(AskedPart),
     responses((status = 200, body = Page<Pool>), Problems))]
-async fn list_pools(caller: Caller) -> Result<Json<Page<Pool>>, Problem> {
-    Ok(Json(caller.pools().await?))
+async fn list_pools(
+    caller: Caller,
+    Asked(asked): Asked<AskedPart>,
+) -> Result<Json<Page<Pool>>, Problem> {
+    Ok(Json(caller.pools(&asked.part()?).await?))
 }
 
 /// Make a pool, or change it.
@@ -86,10 +89,13 @@ async fn delete_pool(caller: Caller, Named(name): Named<String>) -> Result<Statu
 }
 
 /// List assets, with who makes them and whom they start.
-#[utoipa::path(get, path = "/assets", tag = "assets",
+#[utoipa::path(get, path = "/assets", tag = "assets", params(AskedPart),
     responses((status = 200, body = Page<Asset>), Problems))]
-async fn list_assets(caller: Caller) -> Result<Json<Page<Asset>>, Problem> {
-    Ok(Json(caller.assets().await?))
+async fn list_assets(
+    caller: Caller,
+    Asked(asked): Asked<AskedPart>,
+) -> Result<Json<Page<Asset>>, Problem> {
+    Ok(Json(caller.assets(&asked.part()?).await?))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -98,6 +104,9 @@ async fn list_assets(caller: Caller) -> Result<Json<Page<Asset>>, Problem> {
 struct ListAssetEvents {
     /// Of this asset only.
     asset: Option<String>,
+    /// `next` of an earlier page.
+    after: Option<u64>,
+    /// How many at most; 50 by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
@@ -109,7 +118,8 @@ async fn list_asset_events(
     caller: Caller,
     Asked(asked): Asked<ListAssetEvents>,
 ) -> Result<Json<Page<AssetEvent>>, Problem> {
-    Ok(Json(caller.asset_events(asked.asset.as_deref(), limit(asked.limit)?).await?))
+    let limit = limit(asked.limit)?;
+    Ok(Json(caller.asset_events(asked.asset.as_deref(), asked.after, limit).await?))
 }
 
 /// Say that an asset was made anew.
@@ -123,23 +133,15 @@ async fn materialize_asset(
     Ok(StatusCode::ACCEPTED)
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct HowMany {
-    /// How many at most; 50 by default.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-}
-
 /// Who was told what, the newest first.
-#[utoipa::path(get, path = "/notifications", tag = "fleet", params(HowMany),
+#[utoipa::path(get, path = "/notifications", tag = "fleet", params(AskedPart),
     responses((status = 200, body = Page<Notification>), Problems))]
 async fn list_notifications(
     caller: Caller,
-    Asked(asked): Asked<HowMany>,
+    Asked(asked): Asked<AskedPart>,
 ) -> Result<Json<Page<Notification>>, Problem> {
-    Ok(Json(caller.notifications(limit(asked.limit)?).await?))
+    let Part { after, limit } = asked.part()?;
+    Ok(Json(caller.notifications(after.as_deref(), limit).await?))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::Api;
 use crate::access::Caller;
-use crate::extract::{Body, Named};
+use crate::extract::{Asked, AskedPart, Body, Named};
 use crate::problem::{Problem, Problems};
 
 pub fn routes() -> OpenApiRouter<Api> {
@@ -21,10 +21,13 @@ pub fn routes() -> OpenApiRouter<Api> {
 }
 
 /// List users by name.
-#[utoipa::path(get, path = "/users", tag = "users",
+#[utoipa::path(get, path = "/users", tag = "users", params(AskedPart),
     responses((status = 200, body = Page<User>), Problems))]
-async fn list_users(caller: Caller) -> Result<Json<Page<User>>, Problem> {
-    Ok(Json(caller.users().await?))
+async fn list_users(
+    caller: Caller,
+    Asked(asked): Asked<AskedPart>,
+) -> Result<Json<Page<User>>, Problem> {
+    Ok(Json(caller.users(&asked.part()?).await?))
 }
 
 /// Make a user, or change what is given.
@@ -47,10 +50,13 @@ async fn delete_user(caller: Caller, Named(name): Named<String>) -> Result<Statu
 }
 
 /// List one's own tokens; an admin sees all.
-#[utoipa::path(get, path = "/tokens", tag = "users",
+#[utoipa::path(get, path = "/tokens", tag = "users", params(AskedPart),
     responses((status = 200, body = Page<Token>), Problems))]
-async fn list_tokens(caller: Caller) -> Result<Json<Page<Token>>, Problem> {
-    Ok(Json(caller.tokens().await?))
+async fn list_tokens(
+    caller: Caller,
+    Asked(asked): Asked<AskedPart>,
+) -> Result<Json<Page<Token>>, Problem> {
+    Ok(Json(caller.tokens(&asked.part()?).await?))
 }
 
 /// Make a token for oneself; an admin makes them for others too. Its secret is shown this once.

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use crate::Api;
 use crate::access::Caller;
-use crate::extract::{Body, Named, parse};
+use crate::extract::{Asked, AskedPart, Body, Named, parse};
 use crate::problem::{Problem, Problems};
 
 pub fn routes() -> OpenApiRouter<Api> {
@@ -21,10 +21,13 @@ pub fn routes() -> OpenApiRouter<Api> {
 }
 
 /// List variables by name, without their values.
-#[utoipa::path(get, path = "/variables", tag = "vault",
+#[utoipa::path(get, path = "/variables", tag = "vault", params(AskedPart),
     responses((status = 200, body = Page<VaultEntry>), Problems))]
-async fn list_variables(caller: Caller) -> Result<Json<Page<VaultEntry>>, Problem> {
-    Ok(Json(caller.entries(EntryKind::Variable).await?))
+async fn list_variables(
+    caller: Caller,
+    Asked(asked): Asked<AskedPart>,
+) -> Result<Json<Page<VaultEntry>>, Problem> {
+    Ok(Json(caller.entries(EntryKind::Variable, &asked.part()?).await?))
 }
 
 /// Make a variable, or change it.
@@ -51,10 +54,13 @@ async fn delete_variable(
 }
 
 /// List connections by name, without what they are.
-#[utoipa::path(get, path = "/connections", tag = "vault",
+#[utoipa::path(get, path = "/connections", tag = "vault", params(AskedPart),
     responses((status = 200, body = Page<VaultEntry>), Problems))]
-async fn list_connections(caller: Caller) -> Result<Json<Page<VaultEntry>>, Problem> {
-    Ok(Json(caller.entries(EntryKind::Connection).await?))
+async fn list_connections(
+    caller: Caller,
+    Asked(asked): Asked<AskedPart>,
+) -> Result<Json<Page<VaultEntry>>, Problem> {
+    Ok(Json(caller.entries(EntryKind::Connection, &asked.part()?).await?))
 }
 
 /// Make a connection, or change it.

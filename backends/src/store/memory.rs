@@ -450,9 +450,14 @@ impl PeopleStore for MemoryStore {
         Ok(assets.into_iter().map(|(asset, (count, at))| (asset, count, at)).collect())
     }
 
-    async fn asset_events(&self, asset: Option<&str>, limit: u32) -> Result<Vec<AssetEvent>> {
+    async fn asset_events(
+        &self,
+        asset: Option<&str>,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<AssetEvent>> {
         let tables = self.tables();
-        let wanted = tables.asset_events.values().rev();
+        let wanted = tables.asset_events.range(..after.unwrap_or(u64::MAX)).rev().map(|(_, e)| e);
         let wanted = wanted.filter(|event| asset.is_none_or(|asset| event.asset == asset));
         Ok(wanted.take(limit as usize).cloned().collect())
     }

@@ -1,7 +1,7 @@
 //! `towpath notification …`.
 
 use towpath_common::time::Timestamp;
-use towpath_operations::answer::{Notification, Page};
+use towpath_operations::answer::Notification;
 
 use crate::args::{Connection, NotificationVerb};
 use crate::client::at;
@@ -11,8 +11,7 @@ pub async fn run(connection: &Connection, verb: NotificationVerb) -> anyhow::Res
     let client = connection.client().await?;
     let NotificationVerb::List { limit } = verb;
     println!("{:<32} {:<14} {:<6} {:<14} ABOUT", "AT", "STATE", "TRIES", "OCCASION");
-    let told: Page<Notification> = client.get(at(&["notifications"]).with("limit", limit)).await?;
-    for notification in told.items {
+    for notification in client.list(at(&["notifications"]), Some(limit)).await? {
         let Notification { occasion, state, tries, error, run_key, task_id, .. } = notification;
         let about = task_id.map_or_else(String::new, |task| format!(" {task}"));
         let at = Timestamp::from(notification.at).to_string();

@@ -1,6 +1,6 @@
 //! `towpath pool …`.
 
-use towpath_operations::answer::{Page, Pool, PoolRequest};
+use towpath_operations::answer::{Pool, PoolRequest};
 
 use crate::args::{Connection, PoolVerb};
 use crate::client::at;
@@ -11,8 +11,7 @@ pub async fn run(connection: &Connection, verb: PoolVerb) -> anyhow::Result<Outc
     match verb {
         PoolVerb::List => {
             println!("{:<30} {:>6} {:>6} {:<16}", "POOL", "SLOTS", "USED", "COUNTS DEFERRED");
-            let pools: Page<Pool> = client.get(at(&["pools"])).await?;
-            for pool in pools.items {
+            for pool in client.list::<Pool>(at(&["pools"]), None).await? {
                 let deferred = if pool.include_deferred { "yes" } else { "no" };
                 println!("{:<30} {:>6} {:>6} {deferred:<16}", pool.name, pool.slots, pool.used);
             }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::{Context, bail};
 use towpath_common::time::Timestamp;
-use towpath_operations::answer::{NewToken, Page, Token, TokenRequest, User, UserRequest};
+use towpath_operations::answer::{NewToken, Token, TokenRequest, User, UserRequest};
 
 use crate::args::{Connection, TokenVerb, UserVerb};
 use crate::client::at;
@@ -15,8 +15,7 @@ pub async fn users(connection: &Connection, verb: UserVerb) -> anyhow::Result<Ou
     match verb {
         UserVerb::List => {
             println!("{:<24} {:<9} ROLES", "USER", "STATE");
-            let users: Page<User> = client.get(at(&["users"])).await?;
-            for user in users.items {
+            for user in client.list::<User>(at(&["users"]), None).await? {
                 let state = if user.disabled { "disabled" } else { "enabled" };
                 let roles: Vec<String> =
                     user.roles.iter().map(|(team, role)| format!("{team}={role}")).collect();
@@ -45,8 +44,7 @@ pub async fn tokens(connection: &Connection, verb: TokenVerb) -> anyhow::Result<
     match verb {
         TokenVerb::List => {
             println!("{:<36} {:<16} {:<9} {:<32} NAME", "TOKEN", "USER", "ROLE", "EXPIRES");
-            let tokens: Page<Token> = client.get(at(&["tokens"])).await?;
-            for token in tokens.items {
+            for token in client.list::<Token>(at(&["tokens"]), None).await? {
                 let expires = Timestamp::from(token.expires_at).to_string();
                 let (id, user, role) = (token.id, token.user, token.role_max);
                 println!("{id:<36} {user:<16} {role:<9} {expires:<32} {}", token.name);

@@ -8,7 +8,7 @@ use towpath_common::connection::Connection as Place;
 use towpath_common::id::EntryName;
 use towpath_common::time::{Clock, SystemClock, Timestamp};
 use towpath_common::vault::EntryKind;
-use towpath_operations::answer::{ConnectionRequest, Page, VariableRequest, VaultEntry};
+use towpath_operations::answer::{ConnectionRequest, VariableRequest, VaultEntry};
 use towpath_rendering::{Keyring, Masker, Rendering};
 
 use crate::args::{Connection, ConnectionVerb, EncryptionKeyVerb, VariableVerb};
@@ -114,8 +114,7 @@ impl Desk<'_> {
     async fn list(&self) -> anyhow::Result<()> {
         println!("{:<30} {:<32} {:<8} DESCRIPTION", "NAME", "UPDATED", "SECRET");
         let client = self.connection.client().await?;
-        let entries: Page<VaultEntry> = client.get(at(&[self.list_name()])).await?;
-        for entry in entries.items {
+        for entry in client.list::<VaultEntry>(at(&[self.list_name()]), None).await? {
             let secret = if entry.secret { "yes" } else { "no" };
             let updated_at = Timestamp::from(entry.updated_at).to_string();
             println!("{:<30} {updated_at:<32} {secret:<8} {}", entry.name, entry.description);

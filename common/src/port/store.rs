@@ -348,6 +348,7 @@ pub trait PeopleStore: Send + Sync {
     async fn asset_events(
         &self,
         asset: Option<&str>,
+        after: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AssetEvent>, StoreError>;
     /// The newest first, of one Dag or of all.
@@ -396,10 +397,11 @@ pub trait OutboxStore: Send + Sync {
     ) -> Result<Vec<(Notification, u32)>, StoreError>;
     /// Nothing changes what is settled. While it waits it keeps its last error, unless there is a new one.
     async fn note_status(&self, key: &str, status: &NotificationStatus) -> Result<(), StoreError>;
-    /// The newest first, of Dags of these teams or of all.
+    /// The newest first, behind the one of this key, of Dags of these teams or of all.
     async fn notifications(
         &self,
         teams: Option<&[String]>,
+        after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError>;
 }

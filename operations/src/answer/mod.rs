@@ -40,6 +40,25 @@ impl<T> Page<T> {
     }
 }
 
+/// Which part of a list is asked for.
+pub struct Part {
+    /// `next` of the part before.
+    pub after: Option<String>,
+    pub limit: u32,
+}
+
+impl<T> Page<T> {
+    /// A part of what is known whole, in the order of its keys.
+    pub(crate) fn part(mut items: Vec<T>, part: &Part, key: impl Fn(&T) -> String) -> Self {
+        items.sort_by_cached_key(&key);
+        if let Some(after) = &part.after {
+            items.retain(|item| key(item) > *after);
+        }
+        items.truncate(part.limit as usize);
+        Self::of(items, part.limit, key, |item| item)
+    }
+}
+
 /// All of it.
 impl<T> From<Vec<T>> for Page<T> {
     fn from(items: Vec<T>) -> Self {

@@ -133,7 +133,7 @@ impl Looker {
     }
 
     async fn asset(&self, name: &str, from: Timestamp) -> Sight {
-        match self.services.store.asset_events(Some(name), 1).await {
+        match self.services.store.asset_events(Some(name), None, 1).await {
             Err(error) => Sight::NotYet(error.to_string()),
             Ok(events) => match events.first() {
                 Some(event) if event.at >= from => Sight::Found(Outputs::from_iter([

@@ -27,7 +27,30 @@ async fn pages_go_on_where_the_last_ended() -> anyhow::Result<()> {
     for _ in 0..4 {
         place.trigger("western").await?;
     }
-    for path in ["/runs?limit=2", "/dags?limit=1", "/audit?limit=3"] {
+    for name in ["Zoe", "ann", "bob"] {
+        let pool = json!({ "slots": 1, "include_deferred": false });
+        let event = json!({ "asset": format!("asset/{name}") });
+        let asked = [
+            (Method::PUT, format!("/users/{name}"), json!({ "roles": { "*": "viewer" } })),
+            (Method::PUT, format!("/pools/{name}"), pool),
+            (Method::PUT, format!("/variables/{name}"), json!({ "value": "v" })),
+            (Method::PUT, format!("/connections/{name}"), json!({ "uri": "http://h" })),
+            (Method::POST, "/asset-events".to_owned(), event),
+        ];
+        for (method, path, body) in asked {
+            let done = place.ask("all-admin", method, &path, Some(body)).await?;
+            ensure!((200..300).contains(&done.status), "{path}: {done:?}");
+        }
+    }
+    eventually("three assets were made anew", WAIT, || async {
+        let events = place.ask("all-admin", Method::GET, "/asset-events", None).await?;
+        Ok((events.body["items"].as_array().map(Vec::len) == Some(3)).then_some(()))
+    })
+    .await?;
+    let of_two = ["runs", "users", "tokens", "pools", "variables", "connections", "assets"];
+    let of_two = of_two.map(|list| format!("/{list}?limit=2"));
+    let of_one = ["/dags?limit=1", "/audit?limit=3", "/asset-events?limit=1"].map(str::to_owned);
+    for path in of_two.into_iter().chain(of_one) {
         let whole =
             place.ask("all-admin", Method::GET, &path.replace(char::is_numeric, "9"), None).await?;
         let expected = whole.body["items"].as_array().context("items")?.clone();

@@ -107,7 +107,7 @@ async fn people_are_told_of_what_they_asked_for() -> anyhow::Result<()> {
         }
         assert_eq!(receiver.refused(), 4, "each was refused once and came again");
         eventually("all are noted", PATIENCE, || async {
-            let kept = place.cluster.store.notifications(None, 10).await?;
+            let kept = place.cluster.store.notifications(None, None, 10).await?;
             let delivered = kept.iter().filter(|(_, s)| s.state == NotificationState::Delivered);
             Ok((kept.len() == 5 && delivered.count() == 5).then_some(()))
         })
@@ -235,7 +235,7 @@ tasks:
     place.run("mute", "r", &[]).await?;
     at(&received(&receiver, 1).await?, "/one")?;
     eventually("it is noted, and the others still wait", PATIENCE, || async {
-        let kept = place.cluster.store.notifications(None, 200).await?;
+        let kept = place.cluster.store.notifications(None, None, 200).await?;
         let delivered = kept.iter().filter(|(_, s)| s.state == NotificationState::Delivered);
         Ok((kept.len() == 101 && delivered.count() == 1).then_some(()))
     })

@@ -202,7 +202,7 @@ async fn an_event_of_an_asset_is_waited_for() -> anyhow::Result<()> {
     let place = Place::embedded().await?;
     place.cluster.run(&["asset", "materialize", "orders"])?;
     eventually("the event is there", PATIENCE, || async {
-        let events = place.cluster.store.asset_events(Some("orders"), 1).await?;
+        let events = place.cluster.store.asset_events(Some("orders"), None, 1).await?;
         Ok((!events.is_empty()).then_some(()))
     })
     .await?;

@@ -30,6 +30,19 @@ export const client = createClient<paths>({ baseUrl: '/' })
 client.use(guard)
 
 type Answer<T> = { data?: T; error?: unknown; response: Response }
+type Part<T> = { items: T[]; next?: string | null }
+
+/** All parts of a list, as one. */
+export async function every<T>(part: (query: { after?: string; limit: number }) => Promise<Answer<Part<T>>>): Promise<{ items: T[] }> {
+  const items: T[] = []
+  let after: string | undefined
+  do {
+    const found = await ask(part({ after, limit: 1000 }))
+    items.push(...found.items)
+    after = found.next ?? undefined
+  } while (after)
+  return { items }
+}
 
 /** The data, or an error that can be shown. */
 export async function ask<T>(answer: Promise<Answer<T>>): Promise<T> {

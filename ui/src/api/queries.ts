@@ -1,6 +1,6 @@
 // What is read, under which key it is kept, and how fresh it is.
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
-import { ask, client, setCsrf } from './client'
+import { ask, client, every, setCsrf } from './client'
 
 const path = <T>(params: T) => ({ params: { path: params } })
 
@@ -148,8 +148,8 @@ export const fleet = queryOptions({
   refetchInterval: 10_000,
 })
 
-export const pools = queryOptions({ queryKey: ['pools'], queryFn: () => ask(client.GET('/api/v1/pools')) })
-export const assets = queryOptions({ queryKey: ['assets'], queryFn: () => ask(client.GET('/api/v1/assets')) })
+export const pools = queryOptions({ queryKey: ['pools'], queryFn: () => every((query) => client.GET('/api/v1/pools', { params: { query } })) })
+export const assets = queryOptions({ queryKey: ['assets'], queryFn: () => every((query) => client.GET('/api/v1/assets', { params: { query } })) })
 
 export const assetEvents = (asset?: string) =>
   queryOptions({
@@ -164,12 +164,12 @@ export const notifications = queryOptions({
 
 export const variables = queryOptions({
   queryKey: ['variables'],
-  queryFn: () => ask(client.GET('/api/v1/variables')),
+  queryFn: () => every((query) => client.GET('/api/v1/variables', { params: { query } })),
 })
 
 export const connections = queryOptions({
   queryKey: ['connections'],
-  queryFn: () => ask(client.GET('/api/v1/connections')),
+  queryFn: () => every((query) => client.GET('/api/v1/connections', { params: { query } })),
 })
 
 export type AuditFilter = { who?: string; subject?: string; action?: string }
@@ -183,5 +183,5 @@ export const audit = (filter: AuditFilter) =>
     getNextPageParam: (page) => page.next ?? undefined,
   })
 
-export const users = queryOptions({ queryKey: ['users'], queryFn: () => ask(client.GET('/api/v1/users')) })
-export const tokens = queryOptions({ queryKey: ['tokens'], queryFn: () => ask(client.GET('/api/v1/tokens')) })
+export const users = queryOptions({ queryKey: ['users'], queryFn: () => every((query) => client.GET('/api/v1/users', { params: { query } })) })
+export const tokens = queryOptions({ queryKey: ['tokens'], queryFn: () => every((query) => client.GET('/api/v1/tokens', { params: { query } })) })

@@ -1929,6 +1929,9 @@ export interface operations {
             query?: {
                 /** @description Of this asset only. */
                 asset?: string;
+                /** @description `next` of an earlier page. */
+                after?: number;
+                /** @description How many at most; 50 by default. */
                 limit?: number;
             };
             header?: never;
@@ -2133,7 +2136,12 @@ export interface operations {
     };
     list_assets: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
+                /** @description How many at most; 50 by default. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2975,7 +2983,12 @@ export interface operations {
     };
     list_connections: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
+                /** @description How many at most; 50 by default. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4759,6 +4772,8 @@ export interface operations {
     list_notifications: {
         parameters: {
             query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
                 /** @description How many at most; 50 by default. */
                 limit?: number;
             };
@@ -4861,7 +4876,12 @@ export interface operations {
     };
     list_pools: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
+                /** @description How many at most; 50 by default. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7204,7 +7224,12 @@ export interface operations {
     };
     list_tokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
+                /** @description How many at most; 50 by default. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7509,7 +7534,12 @@ export interface operations {
     };
     list_users: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
+                /** @description How many at most; 50 by default. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7816,7 +7846,12 @@ export interface operations {
     };
     list_variables: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of an earlier page. */
+                after?: string;
+                /** @description How many at most; 50 by default. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;

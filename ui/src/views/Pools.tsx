@@ -3,8 +3,8 @@ import { useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { pools } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
+import { ItemTable } from '../parts/ItemTable'
 import { Empty, Failed, Loaded } from '../parts/Notice'
-import { Scroll } from '../parts/Scroll'
 import { useAction } from '../parts/useAction'
 
 type Pool = Schemas['Pool']
@@ -28,39 +28,23 @@ export function Pools() {
           items.length === 0 ? (
             <Empty title="There are no pools">A pool limits how many tasks use something at once.</Empty>
           ) : (
-            <Scroll label="Pools">
-              <table className="list">
-                <thead>
-                  <tr>
-                    <th scope="col">Pool</th>
-                    <th scope="col">Taken</th>
-                    <th scope="col">Counts deferred</th>
-                    <th scope="col">
-                      <span className="visually-hidden">Actions</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((pool) => (
-                    <tr key={pool.name}>
-                      <td className="strong">{pool.name}</td>
-                      <td>
-                        {pool.used} of {pool.slots} <meter min={0} max={Math.max(1, pool.slots)} value={pool.used} aria-label={`Slots of ${pool.name}`} />
-                      </td>
-                      <td>{pool.include_deferred ? 'yes' : 'no'}</td>
-                      <td className="row-actions">
-                        <button type="button" onClick={() => setEdited(pool)}>
-                          Change<span className="visually-hidden"> {pool.name}</span>
-                        </button>
-                        <button type="button" className="danger" onClick={() => remove.mutate(pool.name)}>
-                          Remove<span className="visually-hidden"> {pool.name}</span>
-                        </button>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <ItemTable
+              label="Pools"
+              columns={['Pool', 'Taken', 'Counts deferred']}
+              items={items}
+              name={(pool) => pool.name}
+              cells={(pool) => (
+                <>
+                  <td className="strong">{pool.name}</td>
+                  <td>
+                    {pool.used} of {pool.slots} <meter min={0} max={Math.max(1, pool.slots)} value={pool.used} aria-label={`Slots of ${pool.name}`} />
+                  </td>
+                  <td>{pool.include_deferred ? 'yes' : 'no'}</td>
+                </>
+              )}
+              change={{ word: 'Change', act: setEdited }}
+              remove={(pool) => remove.mutate(pool.name)}
+            />
           )
         }
       </Loaded>

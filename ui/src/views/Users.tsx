@@ -3,8 +3,8 @@ import { useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { session, tokens, users } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
+import { ItemTable } from '../parts/ItemTable'
 import { Empty, Failed, Loaded } from '../parts/Notice'
-import { Scroll } from '../parts/Scroll'
 import { Ago, Time } from '../parts/Time'
 import { useAction } from '../parts/useAction'
 
@@ -41,44 +41,28 @@ function UserList() {
       {remove.error && <Failed error={remove.error} />}
       <Loaded query={query}>
         {({ items }) => (
-          <Scroll label="Users">
-            <table className="list">
-              <thead>
-                <tr>
-                  <th scope="col">User</th>
-                  <th scope="col">Roles</th>
-                  <th scope="col">Logs in by</th>
-                  <th scope="col">
-                    <span className="visually-hidden">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((user) => (
-                  <tr key={user.name}>
-                    <td className="strong">
-                      {user.name}
-                      {user.disabled && <span className="muted"> (disabled)</span>}
-                    </td>
-                    <td>
-                      {Object.entries(user.roles)
-                        .map(([team, role]) => (team === '*' ? `${role} in all teams` : `${role} in ${team}`))
-                        .join(', ')}
-                    </td>
-                    <td>{[user.has_password && 'password', user.has_provider && 'OpenID provider'].filter(Boolean).join(', ') || 'tokens alone'}</td>
-                    <td className="row-actions">
-                      <button type="button" onClick={() => setEdited(user)}>
-                        Change<span className="visually-hidden"> {user.name}</span>
-                      </button>
-                      <button type="button" className="danger" onClick={() => remove.mutate(user.name)}>
-                        Remove<span className="visually-hidden"> {user.name}</span>
-                      </button>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Scroll>
+          <ItemTable
+            label="Users"
+            columns={['User', 'Roles', 'Logs in by']}
+            items={items}
+            name={(user) => user.name}
+            cells={(user) => (
+              <>
+                <td className="strong">
+                  {user.name}
+                  {user.disabled && <span className="muted"> (disabled)</span>}
+                </td>
+                <td>
+                  {Object.entries(user.roles)
+                    .map(([team, role]) => (team === '*' ? `${role} in all teams` : `${role} in ${team}`))
+                    .join(', ')}
+                </td>
+                <td>{[user.has_password && 'password', user.has_provider && 'OpenID provider'].filter(Boolean).join(', ') || 'tokens alone'}</td>
+              </>
+            )}
+            change={{ word: 'Change', act: setEdited }}
+            remove={(user) => remove.mutate(user.name)}
+          />
         )}
       </Loaded>
       {edited && <UserForm user={edited === 'new' ? undefined : edited} close={() => setEdited(undefined)} />}
@@ -191,42 +175,27 @@ function TokenList() {
           items.length === 0 ? (
             <Empty title="There are no tokens">Programs use the API with a token.</Empty>
           ) : (
-            <Scroll label="Tokens">
-              <table className="list">
-                <thead>
-                  <tr>
-                    <th scope="col">For what</th>
-                    <th scope="col">User</th>
-                    <th scope="col">At most</th>
-                    <th scope="col">Made</th>
-                    <th scope="col">Expires</th>
-                    <th scope="col">
-                      <span className="visually-hidden">Actions</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((token) => (
-                    <tr key={token.id}>
-                      <td>{token.name}</td>
-                      <td>{token.user}</td>
-                      <td>{token.role_max}</td>
-                      <td>
-                        <Time at={token.created_at} />
-                      </td>
-                      <td>
-                        <Ago at={token.expires_at} />
-                      </td>
-                      <td>
-                        <button type="button" className="danger" onClick={() => remove.mutate(token.id)}>
-                          Remove<span className="visually-hidden"> {token.name}</span>
-                        </button>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <ItemTable
+              label="Tokens"
+              columns={['For what', 'User', 'At most', 'Made', 'Expires']}
+              items={items}
+              name={(token) => token.name}
+              id={(token) => token.id}
+              cells={(token) => (
+                <>
+                  <td>{token.name}</td>
+                  <td>{token.user}</td>
+                  <td>{token.role_max}</td>
+                  <td>
+                    <Time at={token.created_at} />
+                  </td>
+                  <td>
+                    <Ago at={token.expires_at} />
+                  </td>
+                </>
+              )}
+              remove={(token) => remove.mutate(token.id)}
+            />
           )
         }
       </Loaded>

@@ -4,8 +4,8 @@ import { useState } from 'react'
 import { ask, client, type Schemas } from '../api/client'
 import { connections, variables } from '../api/queries'
 import { Dialog } from '../parts/Dialog'
+import { ItemTable } from '../parts/ItemTable'
 import { Empty, Failed, Loaded } from '../parts/Notice'
-import { Scroll } from '../parts/Scroll'
 import { Time } from '../parts/Time'
 import { useAction } from '../parts/useAction'
 
@@ -49,41 +49,24 @@ function List({ kind }: { kind: Kind }) {
               )}
             </Empty>
           ) : (
-            <Scroll label="Entries">
-              <table className="list">
-                <thead>
-                  <tr>
-                    <th scope="col">Name</th>
-                    <th scope="col">Description</th>
-                    <th scope="col">Hidden in logs</th>
-                    <th scope="col">Changed</th>
-                    <th scope="col">
-                      <span className="visually-hidden">Actions</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((entry) => (
-                    <tr key={entry.name}>
-                      <td className="strong">{entry.name}</td>
-                      <td>{entry.description}</td>
-                      <td>{entry.secret ? 'yes' : 'no'}</td>
-                      <td>
-                        <Time at={entry.updated_at} />
-                      </td>
-                      <td className="row-actions">
-                        <button type="button" onClick={() => setEdited(entry)}>
-                          Replace<span className="visually-hidden"> {entry.name}</span>
-                        </button>
-                        <button type="button" className="danger" onClick={() => remove.mutate(entry.name)}>
-                          Remove<span className="visually-hidden"> {entry.name}</span>
-                        </button>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <ItemTable
+              label="Entries"
+              columns={['Name', 'Description', 'Hidden in logs', 'Changed']}
+              items={items}
+              name={(entry) => entry.name}
+              cells={(entry) => (
+                <>
+                  <td className="strong">{entry.name}</td>
+                  <td>{entry.description}</td>
+                  <td>{entry.secret ? 'yes' : 'no'}</td>
+                  <td>
+                    <Time at={entry.updated_at} />
+                  </td>
+                </>
+              )}
+              change={{ word: 'Replace', act: setEdited }}
+              remove={(entry) => remove.mutate(entry.name)}
+            />
           )
         }
       </Loaded>

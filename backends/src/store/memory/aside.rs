@@ -78,6 +78,7 @@ impl OutboxStore for MemoryStore {
     async fn notifications(
         &self,
         teams: Option<&[String]>,
+        after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<(Notification, NotificationStatus)>> {
         let tables = self.tables();
@@ -86,7 +87,10 @@ impl OutboxStore for MemoryStore {
             teams.is_none() || run.is_some_and(|run| tables.is_visible(&run.dag_id, teams))
         };
         let mut all: Vec<_> = tables.notifications.values().filter(visible).cloned().collect();
-        all.sort_by(|(a, _), (b, _)| (b.at, &a.key).cmp(&(a.at, &b.key)));
+        all.sort_by(|(a, _), (b, _)| (b.at, &b.key).cmp(&(a.at, &a.key)));
+        if let Some((last, _)) = after.and_then(|after| tables.notifications.get(after)) {
+            all.retain(|(one, _)| (one.at, &one.key) < (last.at, &last.key));
+        }
         all.truncate(limit as usize);
         Ok(all)
     }

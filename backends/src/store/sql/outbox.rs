@@ -8,6 +8,7 @@ use towpath_common::time::Timestamp;
 
 use super::SqlStore;
 use super::rows::{from_json, narrow, of_teams, teams, time, to_json};
+use crate::store::database::Value;
 use crate::store::statement::Statement;
 
 pub const STATEMENTS: &[&Statement] = &[&PUT_NOTIFICATIONS, &DUE, &NOTE, &LIST];
@@ -38,11 +39,14 @@ static LIST: Statement = Statement::new(concat!(
     "SELECT notification.body, notification.state, notification.at, notification.tries,
          notification.error
      FROM notification
-     WHERE CAST($1 AS TEXT) IS NULL OR notification.run_key IN (
+     WHERE (CAST($1 AS TEXT) IS NULL OR notification.run_key IN (
          SELECT dag_run.run_key FROM dag_run JOIN dag ON dag.dag_id = dag_run.dag_id WHERE ",
     of_teams!(),
-    ")
-     ORDER BY notification.created_at DESC, notification.notification_key LIMIT $2"
+    "))
+     AND (CAST($2 AS TEXT) IS NULL OR (notification.created_at, notification.notification_key) < (
+         SELECT last.created_at, last.notification_key FROM notification AS last
+         WHERE last.notification_key = $2))
+     ORDER BY notification.created_at DESC, notification.notification_key DESC LIMIT $3"
 ));
 
 pub fn notification_to_json(notification: &Notification) -> Json {
@@ -94,9 +98,12 @@ impl OutboxStore for SqlStore {
     async fn notifications(
         &self,
         names: Option<&[String]>,
+        after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<(Notification, NotificationStatus)>, StoreError> {
-        let rows = self.database.fetch(&LIST, vec![teams(names), i64::from(limit).into()]).await?;
+        let after = Value::from(after.map(str::to_owned));
+        let args = vec![teams(names), after, i64::from(limit).into()];
+        let rows = self.database.fetch(&LIST, args).await?;
         let readable = rows
             .iter()
             .filter(|row| row.text(0).is_ok_and(|body| from_json::<Notification>(body).is_ok()));

@@ -39,8 +39,9 @@ static LIST_ASSETS: Statement = Statement::new(
 static ASSET_EVENTS: Statement = Statement::new(
     "SELECT asset_event.sequence, asset_event.asset, asset_event.at, asset_event.source
      FROM asset_event
-     WHERE CAST($1 AS TEXT) IS NULL OR asset_event.asset = $1
-     ORDER BY asset_event.sequence DESC LIMIT $2",
+     WHERE (CAST($1 AS TEXT) IS NULL OR asset_event.asset = $1)
+     AND (CAST($2 AS BIGINT) IS NULL OR asset_event.sequence < $2)
+     ORDER BY asset_event.sequence DESC LIMIT $3",
 );
 
 static PUT_POOL: Statement = Statement::new(
@@ -131,9 +132,11 @@ impl PeopleStore for SqlStore {
     async fn asset_events(
         &self,
         asset: Option<&str>,
+        after: Option<u64>,
         limit: u32,
     ) -> Result<Vec<AssetEvent>, StoreError> {
-        let args = vec![Value::from(asset.map(str::to_owned)), i64::from(limit).into()];
+        let asset = Value::from(asset.map(str::to_owned));
+        let args = vec![asset, Value::Int(after.map(u64::cast_signed)), i64::from(limit).into()];
         self.database.fetch(&ASSET_EVENTS, args).await?.iter().map(asset_event_from).collect()
     }
 

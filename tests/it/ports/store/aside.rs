@@ -88,10 +88,12 @@ pub async fn a_notification_is_delivered_once_it_is_noted(store: Arc<dyn Store>)
         .await
         .expect("ok");
     assert_eq!(due(99, 5).await, [(early.clone(), 1)]);
-    let of_others = scene.store.notifications(Some(&["east".to_owned()]), 5).await;
+    let of_others = scene.store.notifications(Some(&["east".to_owned()]), None, 5).await;
     assert_eq!(of_others.expect("reads"), []);
-    let listed = scene.store.notifications(None, 5).await.expect("reads");
-    assert_eq!(listed, [(late, delivered), (early, again)], "the newest first");
+    let listed = scene.store.notifications(None, None, 5).await.expect("reads");
+    assert_eq!(listed, [(late.clone(), delivered), (early, again)], "the newest first");
+    let behind = scene.store.notifications(None, Some(&late.key), 5).await.expect("reads");
+    assert_eq!(behind, listed[1..]);
 }
 
 pub async fn earlier_runs_are_looked_up(store: Arc<dyn Store>) {
@@ -142,6 +144,6 @@ async fn a_notification_that_cannot_be_read_holds_up_nobody() -> anyhow::Result<
     let (state, error): (String, String) = (row.get(0), row.get(1));
     assert_eq!(state, "undeliverable");
     assert!(error.contains("invalid type"), "{error}");
-    assert_eq!(store.notifications(None, 5).await?, [], "people are shown what can be read");
+    assert_eq!(store.notifications(None, None, 5).await?, [], "people are shown what can be read");
     Ok(())
 }
