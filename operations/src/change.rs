@@ -89,9 +89,15 @@ impl Operations {
         dry_run: bool,
     ) -> Result<Changed> {
         let (run, team) = self.run_for(Role::Operator, key).await?;
+        let version = match change {
+            Change::Clear { latest_version: true } => self.current_version(&run.dag_id).await?,
+            _ => None,
+        };
         // Nothing is asked for before all is known.
         let mut changes = Vec::new();
-        for other in self.runs_around(run, around).await? {
+        for mut other in self.runs_around(run, around).await? {
+            // As it will be when the change comes to it.
+            other.version = version.clone().unwrap_or(other.version);
             let own = self.within(&other, selection, other.key == key).await?;
             let Some(own) = own else { continue };
             let instances = self.affected(&other, &own).await?;
@@ -147,7 +153,9 @@ impl Operations {
     }
 
     async fn affected(&self, run: &DagRun, selection: &Selection) -> Result<Vec<Affected>> {
-        let Some(snapshot) = snapshot(self.store(), run.key).await? else { return Ok(Vec::new()) };
+        let Some(snapshot) = snapshot(self.store(), run.clone()).await? else {
+            return Ok(Vec::new());
+        };
         let affected = selected(&snapshot, selection).into_iter().map(|index| {
             let key = snapshot.attempt_key(index);
             Affected {

@@ -100,7 +100,7 @@ impl Operations {
     }
 
     /// Of a Dag that the actor may see.
-    async fn current_version(&self, dag_id: &DagId) -> Result<Option<VersionId>> {
+    pub(crate) async fn current_version(&self, dag_id: &DagId) -> Result<Option<VersionId>> {
         self.deployed(dag_id).await?;
         Ok(self.store().dag(dag_id).await?.map(|record| record.version))
     }

@@ -147,7 +147,7 @@ impl Operations {
         if state == TaskState::Scheduled || (is_paused && !state.is_terminal()) {
             return self.why(name).await;
         }
-        let Some(snapshot) = snapshot(self.store(), run.key).await? else {
+        let Some(snapshot) = snapshot(self.store(), run.clone()).await? else {
             return Err(Refusal::NotFound("the run's version is gone".to_owned()));
         };
         let found = snapshot.find(name.task.as_str(), name.map_index);

@@ -36,8 +36,7 @@ pub async fn look(store: &dyn Store, run: RunKey, now: Timestamp) -> Result<Worl
 }
 
 /// One run as the store has it.
-pub async fn snapshot(store: &dyn Store, key: RunKey) -> Result<Option<RunSnapshot>, StoreError> {
-    let Some(run) = store.run(key).await? else { return Ok(None) };
+pub async fn snapshot(store: &dyn Store, run: DagRun) -> Result<Option<RunSnapshot>, StoreError> {
     let Some(dag) = store.dag_version(&run.version).await? else { return Ok(None) };
     let plan = Plan::new(dag).map_err(|missing| StoreError::Corrupt(missing.to_string()))?;
     snapshot_of(store, run, Arc::new(plan)).await.map(Some)

@@ -144,7 +144,11 @@ tasks:
         .await
     };
     there(started).await?;
-    place.apply("d", "dag: d\ntasks: {a: {command: [\"true\"]}}\n")?;
+    place.apply("d", "dag: d\ntasks: {a: {command: [\"true\"]}, c: {command: [\"true\"]}}\n")?;
+    let preview = place.cluster.run(&["run", "clear", "d/r", "--latest", "--dry-run"])?;
+    let previewed =
+        |task: &str| preview.lines().any(|line| line.split_whitespace().any(|w| w == task));
+    assert!(previewed("a") && previewed("c") && !previewed("b"), "{preview}");
     place.cluster.run(&["run", "clear", "d/r", "--latest"])?;
     assert_eq!(place.ended("d", "r").await?.state, RunState::Success);
     there(stopped).await?;
