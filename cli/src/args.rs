@@ -159,6 +159,10 @@ pub struct WorkerOptions {
     #[arg(long, env = "TOWPATH_DOCKER_NETWORK", default_value = "none")]
     pub docker_network: String,
 
+    /// The memory of containers whose tasks name no limit.
+    #[arg(long, env = "TOWPATH_DOCKER_MEMORY", default_value = "2Gi", value_parser = towpath_dagfile::memory)]
+    pub docker_memory: u64,
+
     /// How long it may be silent before its tasks are given to others.
     #[arg(long, env = "TOWPATH_WORKER_LEASE", default_value = "30s", value_parser = seconds)]
     pub lease: Duration,

@@ -26,7 +26,8 @@ pub fn services(
     log_dir: PathBuf,
 ) -> Services {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
-    Services { store, bus, clock, ids, rendering, log_dir, versions: Arc::default() }
+    let (versions, policy) = (Arc::default(), Arc::default());
+    Services { store, bus, clock, ids, rendering, log_dir, versions, policy }
 }
 
 impl Connection {
@@ -50,6 +51,7 @@ impl Connection {
         let rendering = rendering(&store, keyring(self)?);
         let bus = self.bus_if_any().await?;
         let services = services(store, bus, rendering, self.log_dir());
+        let services = Services { policy: Arc::new(self.policy()?), ..services };
         Ok(Client::here(services, somebody()))
     }
 }

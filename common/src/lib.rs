@@ -23,6 +23,7 @@ pub mod notification;
 pub mod outcome;
 pub mod params;
 pub mod plan;
+pub mod policy;
 pub mod port;
 pub mod run;
 pub mod selection;

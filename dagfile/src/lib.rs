@@ -16,7 +16,9 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 
+pub use quantity::memory;
 use towpath_common::dag::Dag;
+use towpath_common::policy::ContainerPolicy;
 
 /// A DAG file may be this large, in bytes. The largest that people write by hand are a hundredth of it.
 pub const FILE_MAX: usize = 8 * 1024 * 1024;
@@ -27,6 +29,11 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Dag, Diagnostics> {
         .map_err(|diagnostic| vec![diagnostic])
         .and_then(|authored| compile::compile(&authored))
         .map_err(|list| Diagnostics { file: file.to_owned(), list })
+}
+
+/// Reads what the containers of teams may have. `file` is its name, for the diagnostics.
+pub fn read_policy(file: &str, bytes: &[u8]) -> Result<ContainerPolicy, Diagnostics> {
+    yaml::parse_as(bytes).map_err(|found| Diagnostics { file: file.to_owned(), list: vec![found] })
 }
 
 /// The JSON Schema of the DAG file, for editors.

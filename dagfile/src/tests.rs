@@ -224,3 +224,23 @@ fn an_alias_of_ordinary_size_is_followed() {
     .expect("fine");
     assert_eq!(dag.tasks[1].command, ["x", "y"]);
 }
+
+#[test]
+fn what_leads_out_of_a_container_is_checked() {
+    let task = |line: &str| format!("dag: d\ntasks:\n  a:\n    command: [x]\n    {line}\n");
+    check(
+        &task("mounts: [{source: data, target: t}]"),
+        "x.yaml:5:14: the target \"t\" is not an absolute path",
+    );
+    check(
+        &task("mounts: [{source: ../data, target: /t}]"),
+        "x.yaml:5:14: the source \"../data\" is neither an absolute path nor the name of a volume",
+    );
+    check(
+        &task("devices: [fuse]"),
+        "x.yaml:5:15: \"fuse\" is not a device; write one like /dev/fuse",
+    );
+    let text = task("cap_add: [cap_net_raw]");
+    let dag = read("x.yaml", text.as_bytes()).expect("valid");
+    assert_eq!(dag.tasks[0].container.cap_add, ["NET_RAW"]);
+}

@@ -37,6 +37,7 @@ impl Operations {
 
     pub async fn deploy(&self, authored: &Authored, paused: bool) -> Result<Deployed> {
         let Authored { dag, source, source_dir } = authored;
+        self.permit(dag)?;
         let known = self.replaced_by(dag).await?.map(|(record, _)| record);
         let version = dag.version();
         if let Some(dir) = source_dir.as_ref().filter(|dir| !Path::new(dir).is_absolute()) {
@@ -68,6 +69,15 @@ impl Operations {
             dag_id: dag.dag_id.to_string(),
             version: version.to_string(),
             new: stored == Stored::NewVersion,
+        })
+    }
+
+    /// Refuses what no worker would run.
+    pub(crate) fn permit(&self, dag: &Dag) -> Result<()> {
+        let policy = &self.services.policy;
+        dag.tasks.iter().try_for_each(|task| {
+            let refused = |why| Refusal::Invalid(format!("the task {}: {why}", task.id));
+            policy.check(dag.team.as_deref(), &task.container).map_err(refused)
         })
     }
 

@@ -35,6 +35,7 @@ use serde_json::Value;
 use towpath_common::command::{Command, InboxItem};
 use towpath_common::id::{DagId, Ids, RunKey};
 use towpath_common::message::{Announcement, Topic};
+use towpath_common::policy::ContainerPolicy;
 use towpath_common::port::{Bus, Store};
 use towpath_common::run::DagRun;
 use towpath_common::time::{Clock, Timestamp};
@@ -86,6 +87,8 @@ pub struct Services {
     pub rendering: Rendering,
     pub log_dir: PathBuf,
     pub versions: Arc<Versions>,
+    /// What the workers let containers have, as far as it is known here.
+    pub policy: Arc<ContainerPolicy>,
 }
 
 /// The operations as one actor may use them.

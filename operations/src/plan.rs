@@ -26,6 +26,7 @@ const AT_ONCE_MAX: usize = 10_000;
 impl Operations {
     pub async fn plan(&self, request: &PlanRequest) -> Result<DagPlan> {
         let dag = read(&request.source)?;
+        self.permit(&dag)?;
         let (record, old) = self.replaced_by(&dag).await?.unzip();
         let old = old.flatten();
         let old = old.as_deref();

@@ -18,6 +18,7 @@ use crate::shape;
 pub fn operations(ground: &Ground) -> Operations {
     let store: Arc<dyn Store> = Arc::clone(&ground.store) as Arc<dyn Store>;
     let services = Services {
+        policy: Arc::default(),
         rendering: Ground::rendering(&store),
         store,
         bus: Arc::new(ground.bus.clone()) as Arc<dyn Bus>,

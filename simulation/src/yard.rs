@@ -164,7 +164,7 @@ impl Executor for SimulatedDocker {
         self.gate.pass(Service::Docker, "check").await.map_err(away)
     }
 
-    async fn prepare(&self, _container: &Wanted) -> Result<(), Failure> {
+    async fn prepare(&self, _team: Option<&str>, _container: &Wanted) -> Result<(), Failure> {
         let failed = |why: String| Failure::new(FailureClass::WorkerLost, why);
         self.gate.pass(Service::Docker, "prepare").await.map_err(failed)
     }

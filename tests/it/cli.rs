@@ -312,3 +312,22 @@ async fn a_paused_dag_waits_and_a_run_keeps_its_version() -> anyhow::Result<()> 
     }
     Ok(())
 }
+
+#[test]
+fn what_leads_out_of_a_container_is_deployed_only_where_the_policy_allows_it() {
+    let home = Home::new();
+    let task =
+        "command: [\"true\"], image: x, network: host, mounts: [{source: /data/a, target: /a}]";
+    home.write("d.yaml", format!("dag: d\nteam: a\ntasks:\n  t: {{{task}}}\n"));
+    let refused = home.run(&["dag", "apply", "d.yaml"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let words = "the task t: network host is not allowed to tasks of team a (container policy)";
+    assert!(text(&refused.stderr).contains(words), "{refused:?}");
+    home.write("policy.yaml", "teams:\n  a: {networks: [host], mounts: [{sauce: /data}]}\n");
+    let policy = ["--container-policy", "policy.yaml"];
+    let mistyped = home.run(&[&policy[..], &["dag", "apply", "d.yaml"]].concat());
+    assert!(text(&mistyped.stderr).contains("policy.yaml:2:"), "{mistyped:?}");
+    home.write("policy.yaml", "teams:\n  a: {networks: [host], mounts: [{source: /data}]}\n");
+    let allowed = home.run(&[&policy[..], &["dag", "apply", "d.yaml"]].concat());
+    assert_eq!(allowed.status.code(), Some(0), "{allowed:?}");
+}

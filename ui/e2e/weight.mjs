@@ -23,38 +23,41 @@ async function timed(work) {
   return performance.now() - began
 }
 
-/** From an empty browser to the first cell, by the page's own clock, and to a cell that has answered a key, by ours. */
+/** From an empty browser to the first cell and to a frame in which a cell has answered a key, by the page's own clock:
+ * to press it from here takes longer than what is measured. */
 async function grid() {
   const page = await fresh()
   await page.addInitScript(() => {
     new MutationObserver((_, observer) => {
-      if (!document.querySelector('.grid-cell')) return
-      window.firstCell = performance.now()
+      if (!window.firstCell && document.querySelector('.grid-cell')) {
+        window.firstCell = performance.now()
+        requestAnimationFrame(() => {
+          const sheet = document.querySelector('.grid-sheet')
+          sheet.focus()
+          sheet.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true, cancelable: true }))
+        })
+      }
+      if (!document.querySelector('.is-cursor')) return
       observer.disconnect()
-    }).observe(document, { childList: true, subtree: true })
+      requestAnimationFrame(() => requestAnimationFrame(() => (window.answered = performance.now())))
+    }).observe(document, { attributes: true, childList: true, subtree: true })
   })
-  const took = await timed(async () => {
-    await page.goto('/dags/grid?tab=grid&runs=50')
-    // By class: to find out roles takes Playwright longer than the grid takes to be drawn.
-    await page.locator('.grid-cell').first().waitFor()
-    await page.locator('.grid-sheet').focus()
-    await page.keyboard.press('ArrowDown')
-    await page.locator('.is-cursor').waitFor()
-  })
+  await page.goto('/dags/grid?tab=grid&runs=50')
+  await page.waitForFunction(() => window.answered)
   const scrolled = await timed(async () => {
     await page.keyboard.press('End')
     await page.keyboard.press('Control+End')
     await page.locator('.grid-name', { hasText: 't09999' }).waitFor()
   })
-  const first = await page.evaluate(() => window.firstCell)
+  const [first, interactive] = await page.evaluate(() => [window.firstCell, window.answered])
   await page.context().close()
-  return { first, took, scrolled }
+  return { first, interactive, scrolled }
 }
 
 const grids = []
 for (let look = 0; look < 5; look += 1) grids.push(await grid())
 console.log('ui_grid_10000_tasks_50_runs_first_cell_p50_ms', middle(grids.map((one) => one.first)))
-console.log('ui_grid_10000_tasks_50_runs_interactive_p50_ms', middle(grids.map((one) => one.took)))
+console.log('ui_grid_10000_tasks_50_runs_interactive_p50_ms', middle(grids.map((one) => one.interactive)))
 console.log('ui_grid_10000_tasks_50_runs_to_the_last_row_p50_ms', middle(grids.map((one) => one.scrolled)))
 
 const page = await fresh()

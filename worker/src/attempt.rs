@@ -171,7 +171,7 @@ impl Course<'_> {
             let (spec, masker) = spec(desk, context, task, attempt).await?;
             let log = log.masked(given.get_or_init(|| masker));
             let executor = &desk.services.executor;
-            executor.prepare(&spec.container).await?;
+            executor.prepare(context.plan.dag.team.as_deref(), &spec.container).await?;
             executor.launch(&spec, log).await
         };
         let timed_out = self.timed_out(task.execution_timeout);

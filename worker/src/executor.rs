@@ -50,8 +50,8 @@ pub trait Executor: Send + Sync {
     /// Whether it can run anything now. While it cannot, the worker claims nothing.
     async fn check(&self) -> Result<(), Unavailable>;
 
-    /// Has the image here, by the task's pull policy.
-    async fn prepare(&self, container: &Container) -> Result<(), Failure>;
+    /// Refuses what the team may not have, and has the image here, by the task's pull policy.
+    async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), Failure>;
 
     /// Starts the command and streams what it prints into the log. Nothing is left behind if it fails.
     async fn launch(

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args as ClapArgs;
+use towpath_common::policy::ContainerPolicy;
 
 /// Where the services are. Without them Towpath is embedded: SQLite in the home folder.
 #[derive(Debug, Clone, ClapArgs)]
@@ -34,6 +36,11 @@ pub struct Connection {
     #[arg(long, global = true, env = "TOWPATH_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
 
+    /// A YAML file: which images, networks, users, mounts, capabilities and devices the containers of which team may
+    /// have. The worker enforces it, and deploying asks it [default: nothing of the worker's machine].
+    #[arg(long, global = true, env = "TOWPATH_CONTAINER_POLICY", value_name = "FILE")]
+    pub container_policy: Option<PathBuf>,
+
     /// Where the embedded database, logs and spooled reports are.
     #[arg(long, global = true, env = "TOWPATH_HOME", default_value = ".towpath")]
     pub home: PathBuf,
@@ -48,6 +55,13 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub fn policy(&self) -> anyhow::Result<ContainerPolicy> {
+        let Some(path) = &self.container_policy else { return Ok(ContainerPolicy::default()) };
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).with_context(|| name.clone())?;
+        Ok(towpath_dagfile::read_policy(&name, &bytes)?)
+    }
+
     pub fn log_dir(&self) -> PathBuf {
         self.log_dir.clone().unwrap_or_else(|| self.home.join("logs"))
     }

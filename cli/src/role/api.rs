@@ -1,5 +1,7 @@
 //! `towpath api`.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 use towpath_api::{Access, ApiConfig, Listening, Metrics, Provider, ProviderConfig, Watched};
@@ -23,6 +25,7 @@ pub async fn run(connection: &Connection, options: ApiOptions) -> anyhow::Result
     let bus = connection.bus(WAIT_ROLE).await?;
     let rendering = rendering(&store, connection.keyring()?);
     let services = services(store, bus, rendering, connection.log_dir());
+    let services = Services { policy: Arc::new(connection.policy()?), ..services };
     if let Some(password) = options.admin_password {
         make_first_user(&services, Some(password)).await?;
     } else if !options.serving.no_auth && services.store.users().await?.is_empty() {

@@ -27,7 +27,7 @@ pub async fn run(connection: &Connection, options: WorkerOptions) -> anyhow::Res
     let watched = services(store.clone(), bus.clone(), rendering.clone(), connection.log_dir());
     serve_health(options.metrics_listen.as_deref(), watched, shutdown.clone()).await?;
     let services = Services {
-        executor: executor(&options, store.as_ref(), &state_dir).await?,
+        executor: executor(connection, &options, store.as_ref(), &state_dir).await?,
         rendering,
         store,
         queue: connection.queue(WAIT_ROLE).await?,
@@ -55,6 +55,7 @@ pub fn worker_name(given: Option<&WorkerName>) -> anyhow::Result<WorkerName> {
 }
 
 async fn executor(
+    connection: &Connection,
     options: &WorkerOptions,
     store: &dyn Store,
     state_dir: &Path,
@@ -63,7 +64,9 @@ async fn executor(
         ExecutorKind::Docker => {
             let installation = store.installation(&RandomIds.uuid().to_string()).await?;
             let network = options.docker_network.clone();
-            Arc::new(DockerExecutor::new(DockerConfig { installation, network })?)
+            let (memory, policy) = (options.docker_memory, connection.policy()?);
+            let config = DockerConfig { installation, network, memory, policy };
+            Arc::new(DockerExecutor::new(config)?)
         }
         ExecutorKind::Process => {
             Arc::new(ProcessExecutor::new(absolute(&state_dir.join("scratch"))?))

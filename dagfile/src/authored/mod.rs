@@ -9,7 +9,7 @@ mod wait;
 
 pub use notify::{AuthoredChannel, AuthoredDeadline};
 pub use schedule::{AuthoredCalendar, AuthoredSchedule, DetailedSchedule};
-pub use settings::{AuthoredRetryRule, TaskSettings};
+pub use settings::{AuthoredMount, AuthoredRetryRule, TaskSettings};
 pub use task::{AuthoredExpand, AuthoredGroup, AuthoredTask, AuthoredTeardown};
 pub use wait::{
     AuthoredExternal, AuthoredHttp, AuthoredS3, AuthoredSql, AuthoredTrigger, AuthoredWait,

@@ -40,6 +40,20 @@ macro_rules! with_settings {
             /// The container's network; the worker's by default.
             #[serde(default)]
             pub network: Option<String>,
+            /// Folders of the worker's machine, or volumes, that it sees; as far as the worker's policy allows.
+            #[serde(default)]
+            #[schemars(with = "Option<Vec<AuthoredMount>>")]
+            pub mounts: Option<Vec<Spanned<AuthoredMount>>>,
+            /// Linux capabilities that it has, such as NET_RAW; as far as the worker's policy allows.
+            #[serde(default)]
+            pub cap_add: Option<Vec<String>>,
+            /// Devices of the worker's machine that it has, by their paths; as far as the worker's policy allows.
+            #[serde(default)]
+            #[schemars(with = "Option<Vec<String>>")]
+            pub devices: Option<Vec<Spanned<String>>>,
+            /// Whether it may do all that the worker's machine may; if the worker's policy allows.
+            #[serde(default)]
+            pub privileged: Option<bool>,
             #[serde(default)]
             pub resources: Resources,
             /// The workers' lane that it is put in; `default` by default.
@@ -157,6 +171,18 @@ with_settings! {
     pub struct TaskSettings {}
 }
 
+/// What the container sees of the worker's machine.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthoredMount {
+    /// An absolute path, or the name of a volume.
+    pub source: String,
+    /// Where it is in the container.
+    pub target: String,
+    #[serde(default)]
+    pub read_only: bool,
+}
+
 /// The container's limits.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -226,7 +252,7 @@ macro_rules! for_settings {
     ($what:ident, $own:expr, $outer:expr) => {
         $crate::authored::settings::$what!(
             $own, $outer;
-            image, pull_policy, working_dir, user, network, queue, trigger_rule, skip_exit_code,
+            image, pull_policy, working_dir, user, network, mounts, cap_add, devices, privileged, queue, trigger_rule, skip_exit_code,
             depends_on_past, wait_for_downstream, pool, pool_slots, priority_weight, weight_rule,
             max_active_tis_per_dag, max_active_tis_per_dagrun, retries, retry_delay,
             retry_exponential_backoff, max_retry_delay, retry_policy, execution_timeout,

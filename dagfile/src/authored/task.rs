@@ -8,6 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::Scalar;
 use super::notify::AuthoredChannel;
+use super::settings::AuthoredMount;
 use super::settings::{AuthoredRetryRule, Resources, TaskSettings, with_settings};
 use super::wait::{AuthoredPoke, AuthoredWait};
 

@@ -1,5 +1,6 @@
 //! From the authored form to the canonical one: every value checked, defaults merged, tasks sorted.
 
+mod container;
 mod mapping;
 mod notify;
 mod schedule;

@@ -5,17 +5,16 @@ use std::time::Duration;
 use serde_saphyr::Spanned;
 use towpath_common::asset::check_name;
 use towpath_common::dag::{
-    Builtin, Claims, Container, Fixture, Flow, Past, PullPolicy, RetryPolicy, RetryRule, Task,
-    TriggerRule,
+    Builtin, Claims, Fixture, Flow, Past, RetryPolicy, RetryRule, Task, TriggerRule,
 };
 use towpath_common::id::{PoolName, QueueName, TaskId};
 use towpath_common::outcome::FailureClass;
 
-use super::{Wrong, at_least, mapping, not_a_name, notify, wait};
+use super::container::container;
+use super::{Wrong, mapping, not_a_name, notify, wait};
 use crate::authored::{AuthoredDag, AuthoredRetryRule, AuthoredTeardown, Scalar, TaskSettings};
 use crate::layout::LaidTask;
 use crate::quantity;
-use crate::suggest::hint;
 
 pub fn compile(laid: &LaidTask<'_>, dag: &AuthoredDag, wrong: &mut Wrong) -> Option<Task> {
     let LaidTask { name, task, settings, above, .. } = laid;
@@ -242,45 +241,5 @@ fn backoff(factor: f64) -> Result<f64, String> {
         0.0 => Ok(1.0),
         1.0.. if factor.is_finite() => Ok(factor),
         _ => Err(format!("the backoff is {factor}; write 0, or the factor of growth, such as 2")),
-    }
-}
-
-fn pull_policy(name: &str) -> Result<PullPolicy, String> {
-    match name {
-        "always" => Ok(PullPolicy::Always),
-        "never" => Ok(PullPolicy::Never),
-        "missing" | "if_not_present" => Ok(PullPolicy::Missing),
-        _ => Err(format!(
-            "{name:?} is not a pull policy{}",
-            hint(name, ["always", "never", "missing"])
-        )),
-    }
-}
-
-fn container(settings: &TaskSettings, wrong: &mut Wrong) -> Container {
-    let resources = &settings.resources;
-    let text = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.value.clone());
-    let policy = settings.pull_policy.as_ref();
-    Container {
-        image: text(&settings.image),
-        pull_policy: policy
-            .and_then(|policy| wrong.check(policy, |name| pull_policy(name)))
-            .unwrap_or_default(),
-        working_dir: text(&settings.working_dir),
-        user: settings.user.clone(),
-        network: settings.network.clone(),
-        cpu_millis: resources
-            .cpu
-            .as_ref()
-            .and_then(|cpu| wrong.check(cpu, |text| quantity::cpu(&text.0))),
-        memory_bytes: resources
-            .memory
-            .as_ref()
-            .and_then(|memory| wrong.check(memory, |text| quantity::memory(&text.0))),
-        pids: resources
-            .pids
-            .as_ref()
-            .and_then(|pids| wrong.check(pids, |n| at_least(*n, 1, "pids")))
-            .map(u64::from),
     }
 }

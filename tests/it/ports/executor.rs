@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use towpath_common::dag::{Container, PullPolicy};
 use towpath_common::id::{AttemptKey, Ids, RandomIds, RunKey, UNMAPPED};
 use towpath_common::outcome::FailureClass;
+use towpath_common::policy::ContainerPolicy;
 use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of, run};
 use towpath_tests::process::eventually;
 use towpath_worker::executor::{
@@ -16,6 +17,8 @@ use towpath_worker::executor::{
     ProcessExecutor,
 };
 use towpath_worker::{AttemptLog, log_path};
+
+mod containment;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -58,7 +61,7 @@ impl Bench {
 
     async fn launch(&self, spec: &AttemptSpec) -> (Box<dyn Execution>, std::path::PathBuf) {
         let (log, path) = self.log(spec);
-        self.executor.prepare(&spec.container).await.expect("prepared");
+        self.executor.prepare(None, &spec.container).await.expect("prepared");
         (self.executor.launch(spec, log).await.expect("launched"), path)
     }
 
@@ -171,9 +174,18 @@ async fn a_child_in_the_background_ends_with_its_task(bench: &Bench) {
 }
 
 fn docker() -> (Bench, String) {
+    docker_with(&ContainerPolicy::default())
+}
+
+fn docker_with(policy: &ContainerPolicy) -> (Bench, String) {
     busybox_image().expect("an image");
     let installation = format!("test-{}", RandomIds.uuid());
-    let config = DockerConfig { installation: installation.clone(), network: "none".into() };
+    let config = DockerConfig {
+        installation: installation.clone(),
+        network: "none".into(),
+        memory: 64 << 20,
+        policy: policy.clone(),
+    };
     let bench = Bench::new(|_| Arc::new(DockerExecutor::new(config).expect("an address")));
     (bench, installation)
 }
@@ -271,7 +283,7 @@ async fn an_image_that_cannot_be_had_is_told_in_the_registrys_words() {
     };
     for policy in [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never] {
         let failure =
-            bench.executor.prepare(&container(policy)).await.expect_err("it is not there");
+            bench.executor.prepare(None, &container(policy)).await.expect_err("it is not there");
         assert_eq!(failure.class, FailureClass::ImagePull, "{failure}");
         assert!(failure.message.contains("localhost:1/no/such:image"), "{failure}");
     }

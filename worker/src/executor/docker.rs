@@ -21,9 +21,10 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::task::JoinHandle;
-use towpath_common::dag::{Container, PullPolicy};
+use towpath_common::dag::{Container, Mount, PullPolicy};
 use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{ContainerFacts, Failure, FailureClass};
+use towpath_common::policy::ContainerPolicy;
 use towpath_common::port::Unavailable;
 
 use self::facts::Usage;
@@ -45,6 +46,10 @@ pub struct DockerConfig {
     pub installation: String,
     /// The network of tasks that name none.
     pub network: String,
+    /// The memory of tasks that name no limit, in bytes.
+    pub memory: u64,
+    /// What tasks may have of this machine.
+    pub policy: ContainerPolicy,
 }
 
 pub struct DockerExecutor {
@@ -120,7 +125,14 @@ impl Executor for DockerExecutor {
         self.docker.ping().await.map(drop).map_err(|error| Unavailable::new(SERVICE, words(&error)))
     }
 
-    async fn prepare(&self, container: &Container) -> Result<(), Failure> {
+    async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), Failure> {
+        let refused = |why| Failure::new(FailureClass::Launch, why);
+        self.config.policy.check(team, container).map_err(refused)?;
+        for mount in &container.mounts {
+            let found = resolved(mount).await;
+            let as_found = Container { mounts: vec![found], ..container.clone() };
+            self.config.policy.check(team, &as_found).map_err(refused)?;
+        }
         let image = container.image.as_deref().ok_or_else(|| {
             Failure::new(FailureClass::Launch, "the task names no image; give it one, or a default")
         })?;
@@ -185,6 +197,13 @@ impl Executor for DockerExecutor {
     fn survives_worker(&self) -> bool {
         true
     }
+}
+
+/// Where the mount leads, as far as it can be seen from here: a link in an allowed folder may lead out of it.
+async fn resolved(mount: &Mount) -> Mount {
+    let source = tokio::fs::canonicalize(&mount.source).await;
+    let source = source.ok().and_then(|path| path.to_str().map(str::to_owned));
+    Mount { source: source.unwrap_or_else(|| mount.source.clone()), ..mount.clone() }
 }
 
 type Output = BoxStream<'static, Result<LogOutput, Error>>;

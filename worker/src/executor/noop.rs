@@ -20,7 +20,7 @@ impl Executor for NoopExecutor {
         Ok(())
     }
 
-    async fn prepare(&self, _container: &Container) -> Result<(), Failure> {
+    async fn prepare(&self, _team: Option<&str>, _container: &Container) -> Result<(), Failure> {
         Ok(())
     }
 

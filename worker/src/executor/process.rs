@@ -79,7 +79,7 @@ impl Executor for ProcessExecutor {
         made.map_err(|error| Unavailable::new("the scratch folder", error))
     }
 
-    async fn prepare(&self, _container: &Container) -> Result<(), Failure> {
+    async fn prepare(&self, _team: Option<&str>, _container: &Container) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 
-use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::models::{ContainerCreateBody, DeviceMapping, HostConfig};
 use towpath_common::id::AttemptKey;
 
 use super::{DockerConfig, OUTPUT_PATH};
@@ -24,13 +24,15 @@ pub fn container_name(attempt: &AttemptKey) -> String {
     format!("towpath.{attempt}")
 }
 
-/// No new privileges, no capabilities, no mounts, a limit on processes: what a task gets that asks for
-/// nothing.
+/// No new privileges, no capabilities, no mounts, limits on processes and memory: what a task gets that asks for
+/// nothing. What it asks for has passed the worker's policy.
 pub fn container(spec: &AttemptSpec, config: &DockerConfig) -> ContainerCreateBody {
     let wanted = &spec.container;
     let environment = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
     let output = format!("TOWPATH_OUTPUT={OUTPUT_PATH}");
     let limit = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
+    let memory = limit(wanted.memory_bytes.or(Some(config.memory)));
+    let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let network = wanted.network.as_ref().unwrap_or(&config.network);
     ContainerCreateBody {
         image: wanted.image.clone(),
@@ -43,16 +45,28 @@ pub fn container(spec: &AttemptSpec, config: &DockerConfig) -> ContainerCreateBo
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
             nano_cpus: limit(wanted.cpu_millis).map(|millis| millis * 1_000_000),
-            memory: limit(wanted.memory_bytes),
+            memory,
             // No swap beyond the memory limit.
-            memory_swap: limit(wanted.memory_bytes),
+            memory_swap: memory,
             pids_limit: limit(wanted.pids).or(Some(PIDS_DEFAULT)),
             network_mode: Some(network.clone()),
+            binds: Some(wanted.mounts.iter().map(ToString::to_string).collect()),
+            devices: Some(wanted.devices.iter().map(|path| device(path)).collect()),
+            privileged: wanted.privileged.then_some(true),
+            cap_add: some(&wanted.cap_add),
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+fn device(path: &str) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: Some(path.to_owned()),
+        path_in_container: Some(path.to_owned()),
+        cgroup_permissions: Some("rwm".to_owned()),
     }
 }
 
