@@ -11,21 +11,30 @@ TOWPATH := target/release/towpath
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-.PHONY: ui
-ui: ## Build the web UI into ui/dist, from where the binary embeds it; needs Node 20 and npm.
+# Built once, and again when what it is made from has changed: the binary embeds it and would be built again, too.
+UI_SOURCES := $(shell find ui/src ui/public -type f) ui/index.html ui/package-lock.json ui/vite.config.ts docs/openapi.json
+NODE_SUITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
+
+ui/dist/index.html: $(UI_SOURCES)
 	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent types && npm run --silent build
+	@touch $@
+
+.PHONY: ui
+ui: ui/dist/index.html ## Build the web UI into ui/dist, from where the binary embeds it; needs Node 20.19 and npm.
 
 # Without npm the binary has a page that says how to get the UI.
 .PHONY: build
 build: ## Build the release binary, with the web UI where npm is there.
-	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory ui; else echo "npm is not there: the UI is left out"; fi
+	@if command -v npm >/dev/null && $(NODE_SUITS); then $(MAKE) --no-print-directory ui; \
+	else echo "Node 20.19 or newer with npm is not there: the web UI is left out"; fi
 	cargo build --release --locked -p towpath-cli
 
 .PHONY: demo
 demo: build ## Run a week of the flights pipeline, with nothing but cargo and make, then serve the UI.
 	@mkdir -p "$(DEMO_DIR)"
 	@dir="$$(cd "$(DEMO_DIR)" && pwd)"; \
-	TOWPATH_VAR_WAREHOUSE_URL="sqlite:///$$dir/warehouse.db" TOWPATH_VAR_DASHBOARD="$$dir/dashboard.html" \
+	export TOWPATH_VAR_WAREHOUSE_URL="sqlite:///$$dir/warehouse.db" TOWPATH_VAR_DASHBOARD="$$dir/dashboard.html"; \
+	unset TOWPATH_DATABASE_URL TOWPATH_SERVER; \
 	$(TOWPATH) dag run examples/flights/flights.yaml --from $(DEMO_FROM) --until $(DEMO_TO) \
 	    --home "$$dir" --keep && \
 	echo && echo "warehouse  $$dir/warehouse.db" && echo "dashboard  $$dir/dashboard.html" && \
@@ -48,6 +57,12 @@ up: ## Start the real stack with docker compose, and wait until it is healthy.
 	@$(COMPOSE) ps -q | docker/wait-healthy.sh 60
 	@echo "The stack is up: http://127.0.0.1:28080, user admin, password towpath-admin."
 	@echo "To use it from here: set -a; . docker/local.env; set +a"
+
+WORKERS ?= 3
+
+.PHONY: scale
+scale: ## Run WORKERS replicas of the worker.
+	$(COMPOSE) up --detach --scale worker=$(WORKERS)
 
 .PHONY: down
 down: ## Stop the stack; its data stays.
@@ -73,6 +88,14 @@ sim: ## Play Towpath in simulated time with faults drawn from SEED, and print al
 .PHONY: sim-mutants
 sim-mutants: ## Break Towpath in places that matter, in a copy, and see the simulation find it.
 	simulation/mutants.sh
+
+MINUTES ?= 3
+
+.PHONY: soak
+soak: ## Work for MINUTES while services, workers, networks and disks are struck, by SEED, and see that nothing is lost.
+	tests/install.sh
+	cargo build --workspace --locked
+	target/debug/soak $(MINUTES) $(SEED)
 
 .PHONY: docs
 docs: ## Write the documents that are made from the code.

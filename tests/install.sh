@@ -13,6 +13,8 @@ ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || packages+=(ra
 need dockerd docker.io
 need docker-compose docker-compose
 need openssl openssl
+need ip iproute2
+[ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 ] || packages+=(faketime)
 need debootstrap debootstrap
 need /bin/busybox busybox-static
 need python3 python3

@@ -3,6 +3,7 @@
 mod database;
 pub mod memory;
 mod migrate;
+mod pool;
 mod sql;
 pub mod statement;
 

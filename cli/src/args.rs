@@ -111,7 +111,7 @@ pub struct SchedulerOptions {
     pub name: Option<String>,
 
     /// How long a leader that has gone silent keeps its place.
-    #[arg(long, env = "TOWPATH_SCHEDULER_LEASE", default_value = "10s", value_parser = seconds)]
+    #[arg(long, env = "TOWPATH_SCHEDULER_LEASE", default_value = "4s", value_parser = seconds)]
     pub lease: Duration,
 
     /// How long the database must have been reachable before a silent worker is taken for lost.
@@ -121,6 +121,10 @@ pub struct SchedulerOptions {
     /// How long a published attempt may stay unclaimed before it is looked for.
     #[arg(long, env = "TOWPATH_REDISPATCH_AFTER", default_value = "10s", value_parser = seconds)]
     pub redispatch_after: Duration,
+
+    /// How often a task is tried again whose attempt was lost with its worker, besides its own retries.
+    #[arg(long, env = "TOWPATH_LOSSES_MAX", default_value_t = 3)]
+    pub losses_max: u32,
 
     /// Where /health/live, /health/ready and /metrics are served [default: nowhere].
     #[arg(long, env = "TOWPATH_METRICS_LISTEN", value_name = "ADDRESS:PORT")]

@@ -1,9 +1,10 @@
 //! The whole engine in this process: SQLite, in-process queue and bus, tasks as processes.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use towpath_backends::bus::MemoryBus;
@@ -28,6 +29,8 @@ pub struct Engine {
     stop: watch::Sender<bool>,
     scheduler: JoinHandle<Result<(), towpath_scheduler::Fatal>>,
     worker: JoinHandle<()>,
+    /// Given up with the process, however it ends.
+    _lock: File,
 }
 
 pub struct EngineConfig {
@@ -42,6 +45,7 @@ impl Engine {
     pub async fn start(config: EngineConfig) -> anyhow::Result<Self> {
         let EngineConfig { home, log_dir, database_url, keyring, concurrency } = config;
         let home = absolute(&home)?;
+        let lock = lock(&home)?;
         let store = SqlStore::open(&database_url, 1)?;
         // A verb may be looking into the same file at this moment.
         outwait("the database in the home folder", WAIT_VERB, || store.check()).await?;
@@ -80,6 +84,7 @@ impl Engine {
             stop,
             scheduler: tokio::spawn(scheduler),
             worker: tokio::spawn(worker),
+            _lock: lock,
         })
     }
 
@@ -112,4 +117,19 @@ fn worker_config(home: &Path, log_dir: PathBuf, concurrency: u16) -> anyhow::Res
         drain: std::time::Duration::from_secs(1),
         ..WorkerConfig::new(name, log_dir, home.join("spool"))
     })
+}
+
+/// Two that own one home would take it from each other for ever.
+fn lock(home: &Path) -> anyhow::Result<File> {
+    let path = home.join("lock");
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{} is in use by another towpath standalone; stop that one, or give this one a --home of its own",
+            home.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
 }

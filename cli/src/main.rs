@@ -10,6 +10,7 @@ mod operations;
 mod outcome;
 mod progress;
 mod role;
+mod secret;
 mod settings;
 mod signals;
 mod verb;

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use towpath_common::state::TaskState;
-use towpath_operations::answer::{Graph, Run, Triggered};
+use towpath_operations::answer::{Fleet, Graph, Run, Triggered};
 use uuid::Uuid;
 
 use crate::client::{Client, at, is_passing};
@@ -17,6 +17,15 @@ use crate::verb::{count, elapsed};
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// How long services may be away before a watch gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says why nothing will be seen to go on.
+pub async fn warn_if_nobody_leads(client: &Client) {
+    if client.get::<Fleet>(at(&["workers"])).await.is_ok_and(|fleet| fleet.leader.is_none()) {
+        eprintln!(
+            "no scheduler leads, and nothing goes on until one does (towpath scheduler, or towpath standalone)"
+        );
+    }
+}
 
 /// Waits until every run has ended, showing how they go. Fails if `stopped` comes first.
 pub async fn watch_runs(

@@ -31,6 +31,17 @@ impl Connection {
         Ok(format!("sqlite://{}", self.home.join("towpath.db").display()))
     }
 
+    /// The database of those that keep everything in one process.
+    pub fn embedded_database_url(&self) -> anyhow::Result<String> {
+        let url = self.database_url()?;
+        anyhow::ensure!(
+            url.starts_with("sqlite:"),
+            "everything in one process is on SQLite, and TOWPATH_DATABASE_URL (--database-url) names another \
+             database; unset it, or start towpath scheduler, worker and api on that"
+        );
+        Ok(url)
+    }
+
     fn wait(&self, default: Duration) -> Duration {
         self.wait.unwrap_or(default)
     }

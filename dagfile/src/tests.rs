@@ -226,6 +226,16 @@ fn an_alias_of_ordinary_size_is_followed() {
 }
 
 #[test]
+fn what_people_mistake_most_often_is_told_in_words() {
+    let head = "dag: d\ntasks:\n  a:\n";
+    let list = "a list belongs here, such as [sh, -c, \"echo hello\"]";
+    check(&format!("{head}    command: echo hi\n"), &format!("x.yaml:4:14: {list}"));
+    let number = "x.yaml:5:14: a whole number belongs here";
+    check(&format!("{head}    command: [x]\n    retries: two\n"), number);
+    assert!(errors("").contains("it is empty"), "{}", errors(""));
+}
+
+#[test]
 fn what_leads_out_of_a_container_is_checked() {
     let task = |line: &str| format!("dag: d\ntasks:\n  a:\n    command: [x]\n    {line}\n");
     check(

@@ -73,13 +73,30 @@ fn explain(error: &Error) -> Diagnostic {
                  without them"
                     .to_owned()
             }
-            text => text,
+            text => match words_for(&text) {
+                Some(words) => words.to_owned(),
+                None => text,
+            },
         },
     };
     match error.location() {
         Some(location) => Diagnostic::at(location, message),
         None => Diagnostic::of_file(message),
     }
+}
+
+/// What would be right, for what the parser says most often.
+fn words_for(text: &str) -> Option<&'static str> {
+    Some(match text {
+        "expected sequence start" => "a list belongs here, such as [sh, -c, \"echo hello\"]",
+        "expected mapping start" => "keys and values belong here, such as {key: value}",
+        "expected string scalar" => {
+            "a text belongs here; put it between quotes if it holds a colon"
+        }
+        "unexpected end of input" => "it is empty; a DAG file begins with dag: NAME",
+        _ if text.starts_with("invalid i64") => "a whole number belongs here",
+        _ => return None,
+    })
 }
 
 /// The parser's message without the place, which the diagnostic has already.

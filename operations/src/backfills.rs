@@ -15,7 +15,7 @@ use towpath_common::user::Role;
 use towpath_scheduler::core::backfill::{existing, steps};
 
 use crate::answer::{Backfill, BackfillPlan, BackfillRequest, BackfillStep, Page, Run, time};
-use crate::{Deed, Operations, Refusal, Result, instant};
+use crate::{Deed, Operations, Refusal, Result, instant, until};
 
 impl Operations {
     pub async fn create_backfill(&self, request: &BackfillRequest) -> Result<BackfillPlan> {
@@ -129,7 +129,7 @@ fn spec(dag: &Dag, request: &BackfillRequest) -> Result<BackfillSpec> {
     let spec = BackfillSpec {
         dag_id: dag.dag_id.clone(),
         from: instant("from", &request.from, dag)?,
-        to: instant("to", &request.to, dag)?,
+        to: until("to", &request.to, dag)?,
         reprocess: request.reprocess,
         max_active_runs: request.max_active_runs,
         reverse: request.reverse,

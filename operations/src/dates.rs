@@ -1,5 +1,7 @@
 //! Dates as people write them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use towpath_common::cron::local_instant;
 use towpath_common::dag::Dag;
@@ -22,6 +24,14 @@ pub fn instant(what: &str, text: &str, dag: &Dag) -> Result<Timestamp> {
     Err(Refusal::Invalid(format!(
         "{what} {text:?} is not a date; write 2013-01-31 or 2013-01-31T06:00:00Z"
     )))
+}
+
+/// The last instant that is meant: a date is all of its day.
+pub fn until(what: &str, text: &str, dag: &Dag) -> Result<Timestamp> {
+    match text.parse::<NaiveDate>().ok().and_then(|date| date.succ_opt()) {
+        Some(next) => Ok(first_moment(dag, next).minus(Duration::from_micros(1))),
+        None => instant(what, text, dag),
+    }
 }
 
 pub fn first_moment(dag: &Dag, date: NaiveDate) -> Timestamp {

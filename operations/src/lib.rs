@@ -45,7 +45,7 @@ use uuid::Uuid;
 
 pub use towpath_dagfile::FILE_MAX;
 
-pub use dates::{first_moment, instant};
+pub use dates::{first_moment, instant, until};
 pub use deploy::Authored;
 pub use logs::{LinesAsked, LogFile, LogTail};
 pub use refusal::{Refusal, Result};

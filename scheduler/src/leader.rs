@@ -53,7 +53,7 @@ pub async fn stand_for(
     config: &SchedulerConfig,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Option<Term>, Fatal> {
-    let retry = config.lease / 5;
+    let retry = config.lease / 10;
     loop {
         let asked = services.clock.now();
         let answer = services.store.acquire_lease(LEADER, &config.name, asked, config.lease).await;

@@ -58,7 +58,7 @@ impl SchedulerConfig {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            lease: Duration::from_secs(10),
+            lease: Duration::from_secs(4),
             inbox_interval: Duration::from_secs(1),
             sweep_interval: Duration::from_secs(1),
             redispatch_after: Duration::from_secs(10),

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use towpath_common::dag::Container as Wanted;
 use towpath_common::id::AttemptKey;
-use towpath_common::outcome::{Failure, FailureClass};
+use towpath_common::outcome::Failure;
 use towpath_common::port::Unavailable;
 use towpath_worker::AttemptLog;
-use towpath_worker::executor::{AttemptSpec, Ended, Execution, Executor};
+use towpath_worker::executor::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 
 use crate::gate::{Gate, Service};
 
@@ -164,24 +164,18 @@ impl Executor for SimulatedDocker {
         self.gate.pass(Service::Docker, "check").await.map_err(away)
     }
 
-    async fn prepare(&self, _team: Option<&str>, _container: &Wanted) -> Result<(), Failure> {
-        let failed = |why: String| Failure::new(FailureClass::WorkerLost, why);
-        self.gate.pass(Service::Docker, "prepare").await.map_err(failed)
+    async fn prepare(&self, _team: Option<&str>, _container: &Wanted) -> Result<(), LaunchError> {
+        Ok(self.gate.pass(Service::Docker, "prepare").await.map_err(away)?)
     }
 
     async fn launch(
         &self,
         spec: &AttemptSpec,
         _log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Failure> {
-        let failed = |why: String| Failure::new(FailureClass::WorkerLost, why);
-        self.gate.pass(Service::Docker, "launch").await.map_err(failed)?;
+    ) -> Result<Box<dyn Execution>, LaunchError> {
+        self.gate.pass(Service::Docker, "launch").await.map_err(away)?;
         self.yard.start(&self.gate, &spec.attempt);
-        self.gate.answered(Service::Docker).await.map_err(|why| {
-            // Nothing is left behind by a launch that fails.
-            self.yard.remove(&spec.attempt, &self.gate.process);
-            failed(why)
-        })?;
+        self.gate.answered(Service::Docker).await.map_err(away)?;
         Ok(self.execution(&spec.attempt))
     }
 
@@ -194,7 +188,7 @@ impl Executor for SimulatedDocker {
         &self,
         attempt: &AttemptKey,
         _log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Unavailable> {
+    ) -> Result<Box<dyn Execution>, LaunchError> {
         self.gate.pass(Service::Docker, "attach").await.map_err(away)?;
         Ok(self.execution(attempt))
     }
@@ -243,7 +237,7 @@ impl Execution for Running {
         }
     }
 
-    async fn output(&mut self, _limit: u64) -> Result<Vec<u8>, String> {
+    async fn output(&mut self, _limit: u64) -> Result<Vec<u8>, Failure> {
         Ok(Vec::new())
     }
 

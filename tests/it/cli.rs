@@ -331,3 +331,43 @@ fn what_leads_out_of_a_container_is_deployed_only_where_the_policy_allows_it() {
     let allowed = home.run(&[&policy[..], &["dag", "apply", "d.yaml"]].concat());
     assert_eq!(allowed.status.code(), Some(0), "{allowed:?}");
 }
+
+#[tokio::test]
+async fn a_home_is_one_process_s_and_other_yaml_may_lie_beside_dag_files() -> anyhow::Result<()> {
+    let home = Home::new();
+    home.write("hello.yaml", HELLO);
+    home.write("compose.yaml", "services: {}\n");
+    let start = |name: &str| {
+        let mut command = home.towpath(&["standalone", "--dags", ".", "--no-auth"]);
+        towpath_tests::process::Process::start(name, &mut command, home.path())
+    };
+    let said = |name: &str| {
+        std::fs::read_to_string(home.path().join(format!("{name}.log"))).unwrap_or_default()
+    };
+    let _first = start("first")?;
+    eventually("it serves", Duration::from_secs(30), || async {
+        Ok(said("first").contains("1 DAG files deployed").then_some(()))
+    })
+    .await?;
+    assert!(said("first").contains("compose.yaml: left out"), "{}", said("first"));
+    let mut second = start("second")?;
+    eventually("the second ends", Duration::from_secs(30), || async {
+        Ok(said("second").contains("is in use by another towpath standalone").then_some(()))
+    })
+    .await?;
+    eventually("it has ended", Duration::from_secs(5), || {
+        let ended = second.has_ended();
+        async { Ok(ended?.then_some(())) }
+    })
+    .await
+}
+
+#[test]
+fn everything_in_one_process_is_on_sqlite() {
+    let home = Home::new();
+    let mut command = home.towpath(&["standalone"]);
+    let output = command.env("TOWPATH_DATABASE_URL", "postgres://nobody@127.0.0.1:1/x").output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("is on SQLite"), "{output:?}");
+}

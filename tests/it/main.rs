@@ -9,5 +9,6 @@ mod failure;
 mod flights;
 mod ports;
 mod semantics;
+mod soak;
 mod tidy;
 mod ui;

@@ -8,6 +8,7 @@ pub mod floor;
 pub mod latency;
 pub mod memory;
 pub mod schedules;
+pub mod takeover;
 pub mod throughput;
 pub mod ui;
 

@@ -15,16 +15,29 @@ pub fn run(program: &str, args: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Asks the Docker at that address, which may be there and not answer.
+pub fn run_at(host: &str, args: &[&str]) -> anyhow::Result<String> {
+    run("timeout", &[&["10", "docker", "--host", host], args].concat())
+}
+
 /// Makes the image if it is not there.
 pub fn busybox_image() -> anyhow::Result<()> {
     if run("docker", &["image", "inspect", BUSYBOX]).is_ok() {
         return Ok(());
     }
+    make_busybox_image("docker")
+}
+
+pub fn busybox_image_at(host: &str) -> anyhow::Result<()> {
+    make_busybox_image(&format!("docker --host {host}"))
+}
+
+fn make_busybox_image(docker: &str) -> anyhow::Result<()> {
     let script = format!(
         "set -e; dir=$(mktemp -d); mkdir -p $dir/bin $dir/tmp; chmod 1777 $dir/tmp; \
          cp /bin/busybox $dir/bin/busybox; \
          for name in $(/bin/busybox --list | grep -vx busybox); do ln -s busybox $dir/bin/$name; done; \
-         tar -C $dir -c . | docker import --change 'ENV PATH=/bin' - {BUSYBOX}; rm -r $dir"
+         tar -C $dir -c . | {docker} import --change 'ENV PATH=/bin' - {BUSYBOX}; rm -r $dir"
     );
     run("sh", &["-c", &script]).map(drop)
 }
@@ -33,5 +46,11 @@ pub fn busybox_image() -> anyhow::Result<()> {
 pub fn containers_of(installation: &str) -> anyhow::Result<Vec<String>> {
     let filter = format!("label=towpath.installation={installation}");
     let names = run("docker", &["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
+    Ok(names.lines().map(str::to_owned).collect())
+}
+
+pub fn containers_at(host: &str, installation: &str) -> anyhow::Result<Vec<String>> {
+    let filter = format!("label=towpath.installation={installation}");
+    let names = run_at(host, &["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
     Ok(names.lines().map(str::to_owned).collect())
 }

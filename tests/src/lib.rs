@@ -8,4 +8,5 @@ pub mod process;
 pub mod receiver;
 pub mod served;
 pub mod service;
+pub mod soak;
 pub mod tap;

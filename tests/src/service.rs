@@ -1,6 +1,7 @@
 //! PostgreSQL, Redis and RabbitMQ, each an instance of the test's own: a folder, a free port, a process
 //! that can be killed and started again with its data.
 
+mod dockerd;
 pub mod mariadb;
 pub mod postgres;
 mod rabbitmq;
@@ -9,6 +10,7 @@ pub mod s3;
 
 use std::path::Path;
 
+pub use dockerd::Dockerd;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
@@ -19,7 +21,7 @@ pub struct Services {
     pub rabbitmq: RabbitMq,
     pub redis: Redis,
     /// Removed last, when the processes have ended.
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Services {
@@ -30,6 +32,11 @@ impl Services {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let (postgres, rabbitmq, redis) =
             tokio::try_join!(Postgres::start(path), RabbitMq::start(path), Redis::start(path))?;
-        Ok(Self { postgres, rabbitmq, redis, _dir: dir })
+        Ok(Self { postgres, rabbitmq, redis, dir })
+    }
+
+    /// Where they and others are kept.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 }

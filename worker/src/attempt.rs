@@ -14,12 +14,15 @@ use towpath_rendering::{Masker, RenderError};
 
 use crate::context::RunContext;
 use crate::desk::{Desk, StopReason};
-use crate::executor::{AttemptSpec, Ended, Execution};
+use crate::executor::{AttemptSpec, Ended, Execution, LaunchError};
 use crate::log::{AttemptLog, log_path};
 use crate::output::{OUTPUT_MAX, parse};
 
 /// Between tries to reach a service that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long what runs commands may be away before the attempt is given to another worker.
+const AWAY_MAX: Duration = Duration::from_secs(120);
 
 /// How long the facts of an ended container are waited for.
 const FACTS_PATIENCE: Duration = Duration::from_secs(5);
@@ -170,9 +173,7 @@ impl Course<'_> {
         let launching = async {
             let (spec, masker) = spec(desk, context, task, attempt).await?;
             let log = log.masked(given.get_or_init(|| masker));
-            let executor = &desk.services.executor;
-            executor.prepare(context.plan.dag.team.as_deref(), &spec.container).await?;
-            executor.launch(&spec, log).await
+            start(desk, context.plan.dag.team.as_deref(), &spec, &log).await
         };
         let timed_out = self.timed_out(task.execution_timeout);
         let launched = tokio::select! {
@@ -197,7 +198,7 @@ impl Course<'_> {
             let attaching = async {
                 let masker = masker_of(desk, context, task, attempt).await?;
                 let log = log.masked(&masker);
-                Ok::<_, Unavailable>((masker, desk.services.executor.attach(attempt, log).await?))
+                Ok::<_, LaunchError>((masker, desk.services.executor.attach(attempt, log).await?))
             };
             let attached = tokio::select! {
                 biased;
@@ -210,7 +211,8 @@ impl Course<'_> {
                     self.execution = Some(execution);
                     return Ok(());
                 }
-                Err(error) => {
+                Err(LaunchError::Refused(failure)) => return Err(fail(failure)),
+                Err(LaunchError::Away(error)) => {
                     tracing::warn!(%attempt, %error, "cannot be taken up yet");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
@@ -258,7 +260,7 @@ impl Course<'_> {
                     Ok(outputs) => End::Report(Outcome::Success { outputs }),
                     Err(error) => failed(FailureClass::Output, error),
                 },
-                Err(error) => failed(FailureClass::Output, error),
+                Err(failure) => fail(failure),
             },
             Ok(Ended::Exited { code, oom: false }) if code == task.skip_exit_code => {
                 End::Report(Outcome::Skipped)
@@ -275,6 +277,33 @@ impl Course<'_> {
                 end
             }
         }
+    }
+}
+
+/// Waits for what runs commands, for a while: those who have claimed the attempt are the only ones to run it.
+async fn start(
+    desk: &Desk,
+    team: Option<&str>,
+    spec: &AttemptSpec,
+    log: &AttemptLog,
+) -> Result<Box<dyn Execution>, Failure> {
+    let executor = &desk.services.executor;
+    let launching = async || {
+        executor.prepare(team, &spec.container).await?;
+        executor.launch(spec, log.clone()).await
+    };
+    let begun = desk.services.clock.now();
+    loop {
+        let away = match launching().await {
+            Ok(execution) => return Ok(execution),
+            Err(LaunchError::Refused(failure)) => return Err(failure),
+            Err(LaunchError::Away(away)) => away,
+        };
+        tracing::warn!(attempt = %spec.attempt, error = %away, "cannot be launched yet");
+        if desk.services.clock.now().since(begun) > AWAY_MAX {
+            return Err(Failure::new(FailureClass::WorkerLost, away.to_string()));
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 

@@ -14,6 +14,9 @@ use crate::reporter::Reporter;
 use crate::spool::Spool;
 use crate::{Services, WorkerConfig};
 
+/// How long the store is told goodbye.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Why an attempt is to be stopped from without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
@@ -196,6 +199,11 @@ impl Desk {
 
     /// A worker that leaves nothing behind is taken off the record at once.
     pub async fn close(&self) {
+        // A store that is away finds out by itself.
+        let _ = tokio::time::timeout(FAREWELL, self.retire()).await;
+    }
+
+    async fn retire(&self) {
         let leaves_nothing = match self.services.store.held(&self.config.name).await {
             Ok(held) => held.is_empty(),
             Err(_) => false,

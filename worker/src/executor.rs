@@ -45,20 +45,37 @@ pub enum Ended {
     Vanished(String),
 }
 
+/// Why nothing was launched.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// It would be refused again. Nothing is left behind.
+    #[error("{0}")]
+    Refused(Failure),
+    /// What runs commands is away. The same launch, tried again, takes up what this one may have begun.
+    #[error(transparent)]
+    Away(#[from] Unavailable),
+}
+
+impl From<Failure> for LaunchError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
 #[async_trait]
 pub trait Executor: Send + Sync {
     /// Whether it can run anything now. While it cannot, the worker claims nothing.
     async fn check(&self) -> Result<(), Unavailable>;
 
     /// Refuses what the team may not have, and has the image here, by the task's pull policy.
-    async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), Failure>;
+    async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), LaunchError>;
 
-    /// Starts the command and streams what it prints into the log. Nothing is left behind if it fails.
+    /// Starts the command and streams what it prints into the log.
     async fn launch(
         &self,
         spec: &AttemptSpec,
         log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Failure>;
+    ) -> Result<Box<dyn Execution>, LaunchError>;
 
     /// The attempts that something is left of: running, or ended and not removed.
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable>;
@@ -73,7 +90,7 @@ pub trait Executor: Send + Sync {
         &self,
         attempt: &AttemptKey,
         log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Unavailable>;
+    ) -> Result<Box<dyn Execution>, LaunchError>;
 
     /// Ends the attempt and removes what is left of it.
     async fn remove(&self, attempt: &AttemptKey);
@@ -92,7 +109,7 @@ pub trait Execution: Send + Sync {
     async fn stop(&mut self, grace: Duration);
 
     /// What the command wrote to `$TOWPATH_OUTPUT`, at most one byte more than `limit`.
-    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, String>;
+    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, Failure>;
 
     /// What is known of the container that it ran in, once it has ended; none if there was none.
     async fn facts(&mut self) -> Option<ContainerFacts> {

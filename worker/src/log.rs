@@ -1,13 +1,17 @@
 //! What an attempt prints, in a file of its own, written while it runs.
 
-use std::io::SeekFrom;
+use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use regex::Regex;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 use towpath_common::dag::RetryRule;
 use towpath_common::id::{AttemptKey, DagId, UNMAPPED};
 use towpath_common::time::Timestamp;
@@ -25,6 +29,10 @@ pub fn log_path(log_dir: &Path, dag_id: &DagId, run_id: &str, attempt: &AttemptK
     path
 }
 
+/// How long a full disk is waited for, and how long between two looks.
+const ROOM_PATIENCE: Duration = Duration::from_secs(600);
+const ROOM_PAUSE: Duration = Duration::from_millis(500);
+
 /// How much of a log's end retry rules look at, in bytes.
 const END_MAX: u64 = 64 * 1024;
 
@@ -33,8 +41,45 @@ const END_MAX: u64 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct AttemptLog {
     path: Arc<Path>,
-    file: Arc<Mutex<Option<File>>>,
+    file: Arc<Mutex<Option<Place>>>,
+    /// Whether somebody waits for a full disk.
+    held_up: Arc<AtomicBool>,
+    /// How often something was.
+    written: Arc<AtomicU64>,
     masker: Arc<Masker>,
+}
+
+#[derive(Debug)]
+struct Place {
+    file: File,
+    /// All that is written for good.
+    length: u64,
+}
+
+impl Place {
+    async fn open(path: &Path) -> std::io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            tokio::fs::create_dir_all(parent).await?;
+        }
+        let file = File::options().create(true).append(true).open(path).await?;
+        let length = file.metadata().await?.len();
+        Ok(Self { file, length })
+    }
+
+    /// All of it, or nothing that stays.
+    async fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let written = async {
+            self.file.write_all(bytes).await?;
+            // A file of tokio's holds bytes back until it is flushed; readers follow the file.
+            self.file.flush().await
+        };
+        if let Err(error) = written.await {
+            self.file.set_len(self.length).await?;
+            return Err(error);
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
 }
 
 /// One of the streams that a command prints, on its way into the log.
@@ -58,7 +103,27 @@ impl LogStream {
 
 impl AttemptLog {
     pub fn new(path: PathBuf) -> Self {
-        Self { path: path.into(), file: Arc::default(), masker: Arc::default() }
+        Self {
+            path: path.into(),
+            file: Arc::default(),
+            held_up: Arc::default(),
+            written: Arc::default(),
+            masker: Arc::default(),
+        }
+    }
+
+    /// Waits for the end of somebody who copies into it, as long as anything comes. Whether it came to that.
+    pub async fn is_filled_by(&self, copying: &mut JoinHandle<()>, patience: Duration) -> bool {
+        loop {
+            let before = self.written.load(Ordering::Relaxed);
+            if timeout(patience, &mut *copying).await.is_ok() {
+                return true;
+            }
+            let grows = self.written.load(Ordering::Relaxed) != before;
+            if !grows && !self.held_up.load(Ordering::Relaxed) {
+                return false;
+            }
+        }
     }
 
     /// The same log, which shows nothing that the masker knows.
@@ -71,28 +136,35 @@ impl AttemptLog {
         LogStream { log: self.clone(), masked: self.masker.stream() }
     }
 
-    /// A log that cannot be written does not end its task; it is said where the worker logs.
+    /// A full disk is waited for, and so the task waits when its pipe is full. A log that cannot be written otherwise
+    /// does not hold up its task; it is said where the worker logs.
     async fn write(&self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         let mut place = self.file.lock().await;
-        if let Err(error) = self.append(&mut place, bytes).await {
-            tracing::error!(path = %self.path.display(), %error, "the log cannot be written");
+        let until = Instant::now() + ROOM_PATIENCE;
+        while let Err(error) = self.append(&mut place, bytes).await {
+            let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            if !is_full || Instant::now() > until {
+                tracing::error!(path = %self.path.display(), %error, "the log cannot be written");
+                break;
+            }
+            if !self.held_up.swap(true, Ordering::Relaxed) {
+                tracing::warn!(path = %self.path.display(), %error, "the log waits for room");
+            }
+            sleep(ROOM_PAUSE).await;
         }
+        self.held_up.store(false, Ordering::Relaxed);
+        self.written.fetch_add(1, Ordering::Relaxed);
     }
 
-    async fn append(&self, place: &mut Option<File>, bytes: &[u8]) -> std::io::Result<()> {
-        if place.is_none() {
-            if let Some(parent) = self.path.parent() {
-                tokio::fs::create_dir_all(parent).await?;
-            }
-            *place = Some(File::options().create(true).append(true).open(&self.path).await?);
-        }
-        let Some(file) = place else { return Ok(()) };
-        file.write_all(bytes).await?;
-        // A file of tokio's holds bytes back until it is flushed; readers follow the file.
-        file.flush().await
+    async fn append(&self, place: &mut Option<Place>, bytes: &[u8]) -> std::io::Result<()> {
+        let place = match place {
+            Some(place) => place,
+            None => place.insert(Place::open(&self.path).await?),
+        };
+        place.append(bytes).await
     }
 
     /// A line of Towpath's own, told apart from the task's.
@@ -127,7 +199,7 @@ impl AttemptLog {
         let mut place = self.file.lock().await;
         *place = None;
         if let Err(error) = tokio::fs::remove_file(&self.path).await
-            && error.kind() != std::io::ErrorKind::NotFound
+            && error.kind() != ErrorKind::NotFound
         {
             tracing::error!(path = %self.path.display(), %error, "the log cannot be restarted");
         }

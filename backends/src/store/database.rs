@@ -2,9 +2,10 @@
 //! [`StoreError`]s. The only file, with `migrate.rs`, that branches on which database it is.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
@@ -12,12 +13,13 @@ use sqlx::sqlite::{
 use sqlx::{Column, Row as _, TypeInfo, ValueRef};
 use towpath_common::port::StoreError;
 
+use super::pool::{Connections, PostgresPool};
 use super::statement::{Dialect, Statement};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// How long to wait for a connection before the database counts as unavailable.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The value of a column or a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,12 +104,12 @@ fn unreadable(column: usize, what: impl std::fmt::Display) -> StoreError {
 
 #[derive(Debug, Clone)]
 pub enum Database {
-    Postgres(PgPool),
+    Postgres(Arc<PostgresPool>),
     Sqlite(SqlitePool),
 }
 
 pub enum Transaction {
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>, Connections),
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
 }
 
@@ -115,13 +117,7 @@ impl Database {
     /// `postgres://…`, `sqlite://FILE` or `sqlite::memory:`. Connects on first use.
     pub fn open(url: &str, connections: u32) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options: PgConnectOptions = url.parse().map_err(classify)?;
-            let pool = PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .connect_lazy_with(options.application_name("towpath"));
-            return Ok(Self::Postgres(pool));
+            return Ok(Self::Postgres(Arc::new(PostgresPool::open(url, connections)?)));
         }
         let options: SqliteConnectOptions = url.parse().map_err(classify)?;
         let options = options
@@ -151,8 +147,9 @@ impl Database {
         let text = statement.text(self.dialect());
         match self {
             Self::Postgres(pool) => {
-                let rows = sqlx::query_with(text, postgres_arguments(args)?).fetch_all(pool).await;
-                rows.map_err(classify)?.iter().map(postgres_row).collect()
+                let now = pool.now();
+                let query = sqlx::query_with(text, postgres_arguments(args)?);
+                now.answer(query.fetch_all(now.pool())).await?.iter().map(postgres_row).collect()
             }
             Self::Sqlite(pool) => {
                 let rows = sqlx::query_with(text, sqlite_arguments(args)?).fetch_all(pool).await;
@@ -166,8 +163,9 @@ impl Database {
         let text = statement.text(self.dialect());
         match self {
             Self::Postgres(pool) => {
+                let now = pool.now();
                 let query = sqlx::query_with(text, postgres_arguments(args)?);
-                Ok(query.execute(pool).await.map_err(classify)?.rows_affected())
+                Ok(now.answer(query.execute(now.pool())).await?.rows_affected())
             }
             Self::Sqlite(pool) => {
                 let query = sqlx::query_with(text, sqlite_arguments(args)?);
@@ -179,7 +177,9 @@ impl Database {
     pub async fn begin(&self) -> Result<Transaction> {
         match self {
             Self::Postgres(pool) => {
-                Ok(Transaction::Postgres(pool.begin().await.map_err(classify)?))
+                let now = pool.now();
+                let transaction = now.answer(now.pool().begin()).await?;
+                Ok(Transaction::Postgres(transaction, now))
             }
             Self::Sqlite(pool) => {
                 let transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(classify)?;
@@ -193,7 +193,9 @@ impl Database {
         use sqlx::{Executor as _, SqlSafeStr as _};
         let text = statement.text(self.dialect()).into_sql_str();
         match self {
-            Self::Postgres(pool) => pool.prepare(text).await.map(drop).map_err(classify),
+            Self::Postgres(pool) => {
+                pool.now().pool().prepare(text).await.map(drop).map_err(classify)
+            }
             Self::Sqlite(pool) => pool.prepare(text).await.map(drop).map_err(classify),
         }
     }
@@ -206,11 +208,10 @@ impl Transaction {
         args: Vec<Value>,
     ) -> Result<Vec<Row>> {
         match self {
-            Self::Postgres(tx) => {
+            Self::Postgres(tx, now) => {
                 let text = statement.text(Dialect::Postgres);
-                let rows =
-                    sqlx::query_with(text, postgres_arguments(args)?).fetch_all(&mut **tx).await;
-                rows.map_err(classify)?.iter().map(postgres_row).collect()
+                let query = sqlx::query_with(text, postgres_arguments(args)?);
+                now.answer(query.fetch_all(&mut **tx)).await?.iter().map(postgres_row).collect()
             }
             Self::Sqlite(tx) => {
                 let text = statement.text(Dialect::Sqlite);
@@ -227,10 +228,10 @@ impl Transaction {
         args: Vec<Value>,
     ) -> Result<u64> {
         match self {
-            Self::Postgres(tx) => {
+            Self::Postgres(tx, now) => {
                 let text = statement.text(Dialect::Postgres);
                 let query = sqlx::query_with(text, postgres_arguments(args)?);
-                Ok(query.execute(&mut **tx).await.map_err(classify)?.rows_affected())
+                Ok(now.answer(query.execute(&mut **tx)).await?.rows_affected())
             }
             Self::Sqlite(tx) => {
                 let text = statement.text(Dialect::Sqlite);
@@ -242,7 +243,7 @@ impl Transaction {
 
     pub async fn commit(self) -> Result<()> {
         match self {
-            Self::Postgres(tx) => tx.commit().await.map_err(classify),
+            Self::Postgres(tx, now) => now.answer(tx.commit()).await,
             Self::Sqlite(tx) => tx.commit().await.map_err(classify),
         }
     }

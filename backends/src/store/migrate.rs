@@ -23,7 +23,8 @@ pub async fn migrate(database: &Database) -> Result<(), StoreError> {
     let outcome = match database {
         Database::Postgres(pool) => {
             let tuning = migration(2, "tuning", TUNING_POSTGRES);
-            Migrator::with_migrations(vec![initial, tuning, users]).run(pool).await
+            let now = pool.now();
+            Migrator::with_migrations(vec![initial, tuning, users]).run(now.pool()).await
         }
         Database::Sqlite(pool) => Migrator::with_migrations(vec![initial, users]).run(pool).await,
     };

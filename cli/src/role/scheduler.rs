@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use towpath_common::id::RandomIds;
 use towpath_common::time::SystemClock;
+use towpath_scheduler::core::Rules;
 use towpath_scheduler::{SchedulerConfig, Services, run as schedule};
 
 use super::api::serve_health;
@@ -28,10 +29,15 @@ pub async fn run(connection: &Connection, options: SchedulerOptions) -> anyhow::
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     };
-    let SchedulerOptions { name, lease, expiry_grace, redispatch_after, .. } = options;
+    let SchedulerOptions { name, lease, expiry_grace, redispatch_after, losses_max, .. } = options;
     let name = name.unwrap_or_else(|| format!("{}-{}", host_name(), std::process::id()));
-    let config =
-        SchedulerConfig { lease, expiry_grace, redispatch_after, ..SchedulerConfig::new(name) };
+    let config = SchedulerConfig {
+        lease,
+        expiry_grace,
+        redispatch_after,
+        rules: Rules { losses_max },
+        ..SchedulerConfig::new(name)
+    };
     schedule(services, config, shutdown).await?;
     Ok(Outcome::Done)
 }

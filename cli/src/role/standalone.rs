@@ -39,7 +39,7 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
     let mut engine = Engine::start(EngineConfig {
         home: connection.home.clone(),
         log_dir: connection.log_dir(),
-        database_url: connection.database_url()?,
+        database_url: connection.embedded_database_url()?,
         keyring: connection.sealing_keyring()?,
         concurrency: options.concurrency,
     })

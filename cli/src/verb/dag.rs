@@ -16,7 +16,7 @@ use crate::client::{Client, at};
 use crate::embedded::{Engine, EngineConfig};
 use crate::operations::somebody;
 use crate::outcome::Outcome;
-use crate::progress::watch_runs;
+use crate::progress::{warn_if_nobody_leads, watch_runs};
 use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, verb: DagVerb) -> anyhow::Result<Outcome> {
@@ -112,6 +112,7 @@ async fn trigger_and_watch(
     if !options.watch {
         return Ok(Outcome::Done);
     }
+    warn_if_nobody_leads(&client).await;
     let runs = watch_runs(&client, &[asked], shutdown()?).await?;
     print_runs(&runs);
     tell_failures(&client, &runs).await?;
@@ -122,6 +123,11 @@ async fn trigger_and_watch(
 async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Result<Outcome> {
     let read = read_all(std::slice::from_ref(&options.file))?.pop().context("one file was read")?;
     let dag = &read.dag;
+    if connection.server.is_some() {
+        anyhow::bail!(
+            "dag run runs here, and not on a server; leave --server (TOWPATH_SERVER) out, or trigger it there"
+        )
+    }
     let params = params(&options.input, dag)?;
     let dates = match (options.from, options.until) {
         (Some(from), Some(until)) if from > until => {

@@ -43,7 +43,18 @@ pub fn dag_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     files.sort();
+    files.retain(|path| is_meant(path));
     Ok(files)
+}
+
+/// Other YAML may lie beside DAG files. Whoever has mistyped the key learns why the file is left out.
+fn is_meant(path: &Path) -> bool {
+    let text = std::fs::read(path).unwrap_or_default();
+    let is_dag = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("dag:"));
+    if !is_dag {
+        eprintln!("{}: left out, for it has no key \"dag\"", path.display());
+    }
+    is_dag
 }
 
 /// The diagnostics, one a line.

@@ -12,7 +12,7 @@ use super::runs::{named, print_runs, tell_failures};
 use crate::args::{Connection, RunVerb};
 use crate::client::{Client, Place, at};
 use crate::outcome::Outcome;
-use crate::progress::watch_runs;
+use crate::progress::{warn_if_nobody_leads, watch_runs};
 use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outcome> {
@@ -46,6 +46,7 @@ async fn list(client: &Client, dag_id: Option<&DagId>, limit: u32) -> anyhow::Re
 async fn watch(client: &Client, name: &str) -> anyhow::Result<Outcome> {
     let Run { run_key, dag_id, run_id, .. } = client.run(name).await?;
     let asked = Triggered { run_key, dag_id, run_id };
+    warn_if_nobody_leads(client).await;
     let runs = watch_runs(client, &[asked], shutdown()?).await?;
     print_runs(&runs);
     tell_failures(client, &runs).await?;

@@ -1,14 +1,13 @@
 //! `towpath user …`, `towpath token …`.
 
-use std::io::Read;
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use towpath_common::time::Timestamp;
 use towpath_operations::answer::{NewToken, Token, TokenRequest, User, UserRequest};
 
 use crate::args::{Connection, TokenVerb, UserVerb};
 use crate::client::at;
 use crate::outcome::Outcome;
+use crate::secret::secret;
 
 pub async fn users(connection: &Connection, verb: UserVerb) -> anyhow::Result<Outcome> {
     let client = connection.client().await?;
@@ -64,8 +63,7 @@ pub async fn tokens(connection: &Connection, verb: TokenVerb) -> anyhow::Result<
 }
 
 fn read_password() -> anyhow::Result<String> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    let text = secret("Password: ")?;
     let password = text.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!("standard input holds no password");

@@ -1,7 +1,5 @@
 //! `towpath variable …`, `towpath connection …`, `towpath encryption-key …`.
 
-use std::io::Read;
-
 use anyhow::{Context, bail};
 use serde::Serialize;
 use towpath_common::connection::Connection as Place;
@@ -15,6 +13,7 @@ use crate::args::{Connection, ConnectionVerb, EncryptionKeyVerb, VariableVerb};
 use crate::client::at;
 use crate::keys::rendering;
 use crate::outcome::Outcome;
+use crate::secret::secret;
 use crate::settings::WAIT_VERB;
 
 pub async fn variables(connection: &Connection, verb: VariableVerb) -> anyhow::Result<Outcome> {
@@ -135,8 +134,7 @@ fn given(value: Option<String>) -> anyhow::Result<String> {
     if let Some(value) = value {
         return Ok(value);
     }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+    let text = secret("Value: ")?;
     let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use towpath_common::dag::{Container, PullPolicy};
 use towpath_common::id::{AttemptKey, Ids, RandomIds, RunKey, UNMAPPED};
-use towpath_common::outcome::FailureClass;
+use towpath_common::outcome::{Failure, FailureClass};
 use towpath_common::policy::ContainerPolicy;
 use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of, run};
 use towpath_tests::process::eventually;
 use towpath_worker::executor::{
-    AttemptSpec, DockerConfig, DockerExecutor, Ended, Execution, Executor, NoopExecutor,
-    ProcessExecutor,
+    AttemptSpec, DockerConfig, DockerExecutor, Ended, Execution, Executor, LaunchError,
+    NoopExecutor, ProcessExecutor,
 };
 use towpath_worker::{AttemptLog, log_path};
 
@@ -72,6 +72,14 @@ impl Bench {
         let output = execution.output(100).await.expect("it has outputs");
         execution.remove().await;
         (ended, std::fs::read_to_string(path).unwrap_or_default(), output)
+    }
+}
+
+fn refusal<T>(answer: Result<T, LaunchError>) -> Failure {
+    match answer {
+        Err(LaunchError::Refused(failure)) => failure,
+        Err(LaunchError::Away(away)) => panic!("{away}"),
+        Ok(_) => panic!("it is not refused"),
     }
 }
 
@@ -146,7 +154,7 @@ async fn what_cannot_be_started_says_why(bench: &Bench) {
     let mut spec = bench.spec("true");
     spec.command = vec!["/no/such/program".to_owned()];
     let (log, _) = bench.log(&spec);
-    let failure = bench.executor.launch(&spec, log).await.err().expect("refused");
+    let failure = refusal(bench.executor.launch(&spec, log).await);
     assert_eq!(failure.class, FailureClass::Launch);
     assert!(failure.message.contains("/no/such/program"), "{failure}");
 }
@@ -282,8 +290,7 @@ async fn an_image_that_cannot_be_had_is_told_in_the_registrys_words() {
         ..Container::default()
     };
     for policy in [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never] {
-        let failure =
-            bench.executor.prepare(None, &container(policy)).await.expect_err("it is not there");
+        let failure = refusal(bench.executor.prepare(None, &container(policy)).await);
         assert_eq!(failure.class, FailureClass::ImagePull, "{failure}");
         assert!(failure.message.contains("localhost:1/no/such:image"), "{failure}");
     }

@@ -1,10 +1,11 @@
 //! `make bench`: what Towpath does per second, beside what the services under it allow, in one run.
 //!
 //! Services of its own, the release binary, one table and `target/bench.json`. Arguments name parts: core,
-//! throughput, latency, memory, schedules, api, ui; without any it measures all of them.
+//! throughput, latency, memory, schedules, takeover, api, ui; without any it measures all of them.
 
 use towpath_tests::bench::{
-    Table, api, containers, core, embedded, floor, latency, memory, schedules, throughput, ui,
+    Table, api, containers, core, embedded, floor, latency, memory, schedules, takeover,
+    throughput, ui,
 };
 use towpath_tests::cluster::{Addresses, Cluster};
 use towpath_tests::service::Services;
@@ -41,6 +42,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wants("schedules") {
         schedules::measure(cluster, &mut table).await?;
+    }
+    if wants("takeover") {
+        takeover::measure(&cluster().await?, &mut table).await?;
     }
     if wants("api") {
         api::measure(&cluster().await?, &mut table).await?;

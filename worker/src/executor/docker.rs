@@ -4,6 +4,7 @@
 //! that no byte and no exit code is missed. Its name and labels say which attempt it is.
 
 mod body;
+mod cause;
 mod facts;
 mod traces;
 
@@ -18,6 +19,7 @@ use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::task::JoinHandle;
@@ -27,16 +29,20 @@ use towpath_common::outcome::{ContainerFacts, Failure, FailureClass};
 use towpath_common::policy::ContainerPolicy;
 use towpath_common::port::Unavailable;
 
+use self::cause::Cause;
 use self::facts::Usage;
-use super::{AttemptSpec, Ended, Execution, Executor};
+use super::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 use crate::log::AttemptLog;
 
 const SERVICE: &str = "Docker";
+const REMOVED: &str = "its container was removed from outside";
 /// Where a task finds the file for its outputs.
 const OUTPUT_PATH: &str = "/towpath/output";
+/// The first version of Docker that copies files without mounting anything in its own namespace.
+const MOUNTS_SAFE_SINCE: u32 = 23;
 /// Between looks at a daemon that is away or a container that has not ended.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How long the rest of the output of a container that has ended is waited for.
+/// How long the next of the output of a container that has ended is waited for.
 const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(10);
 
 /// What is the same for every container of a worker.
@@ -64,7 +70,7 @@ impl DockerExecutor {
         Ok(Self { docker: docker.map_err(|error| Unavailable::new(SERVICE, error))?, config })
     }
 
-    async fn pull(&self, image: &str) -> Result<(), Failure> {
+    async fn pull(&self, image: &str) -> Result<(), LaunchError> {
         let (name, tag) = split_tag(image);
         let options = CreateImageOptionsBuilder::default().from_image(name).tag(tag).build();
         let mut progress = self.docker.create_image(Some(options), None, None);
@@ -73,49 +79,93 @@ impl DockerExecutor {
             let refused = |why: String| {
                 Failure::new(FailureClass::ImagePull, format!("{image} cannot be pulled: {why}"))
             };
-            let info = step.map_err(|error| refused(words(&error)))?;
+            let info = match step {
+                Ok(info) => info,
+                Err(Error::DockerResponseServerError { message, .. }) => {
+                    return Err(refused(message).into());
+                }
+                Err(Error::DockerStreamError { error }) => return Err(refused(error).into()),
+                Err(error) => return Err(away(&error).into()),
+            };
             if let Some(message) = info.error_detail.and_then(|detail| detail.message) {
-                return Err(refused(message));
+                return Err(refused(message).into());
             }
         }
         Ok(())
     }
 
-    async fn has_image(&self, image: &str) -> Result<bool, Failure> {
+    /// Before version 23 Docker mounts what a container sees below the container's own files while these are copied
+    /// (its outputs are), and if it is killed then it may delete the one with the other. A single file survives it.
+    async fn keeps_safe(&self, mount: &Mount) -> Result<(), LaunchError> {
+        let is_file = tokio::fs::metadata(&mount.source).await.is_ok_and(|found| !found.is_dir());
+        if mount.read_only || is_file {
+            return Ok(());
+        }
+        let found = self.docker.version().await.map_err(|error| launch_error(&error))?;
+        let version = found.version.unwrap_or_default();
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_none_or(|major| major >= MOUNTS_SAFE_SINCE) {
+            return Ok(());
+        }
+        let why = format!(
+            "mount {mount}: Docker {version} can delete what is in a folder that is mounted writable, when it is \
+             killed; use Docker {MOUNTS_SAFE_SINCE} or newer, or mount it read-only, or single files"
+        );
+        Err(Failure::new(FailureClass::Launch, why).into())
+    }
+
+    async fn has_image(&self, image: &str) -> Result<bool, LaunchError> {
         match self.docker.inspect_image(image).await {
             Ok(_) => Ok(true),
             Err(error) if is_missing(&error) => Ok(false),
-            Err(error) => Err(docker_failure(&error)),
+            Err(error) => Err(launch_error(&error)),
         }
     }
 
-    /// Creates the container, or finds the one that an earlier try at the same launch has made.
-    async fn create(&self, spec: &AttemptSpec) -> Result<String, Failure> {
-        let name = body::container_name(&spec.attempt);
-        let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    async fn create(&self, name: &str, spec: &AttemptSpec) -> Result<Made, LaunchError> {
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
         let container = body::container(spec, &self.config);
         match self.docker.create_container(Some(options), container).await {
-            Ok(_) => Ok(name),
-            Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(name),
-            Err(error) => Err(launch_failure(&error)),
+            Ok(_) => Ok(Made::Now),
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(Made::Before),
+            Err(error) => Err(launch_error(&error)),
         }
     }
 
-    async fn start(&self, name: &str, log: &AttemptLog) -> Result<DockerExecution, Failure> {
+    async fn start(&self, name: &str, log: &AttemptLog) -> Result<DockerExecution, LaunchError> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         let placed = self.docker.upload_to_container(
             name,
             Some(options),
             bollard::body_full(body::output_file().into()),
         );
-        placed.await.map_err(|error| launch_failure(&error))?;
+        placed.await.map_err(|error| launch_error(&error))?;
         let attach =
             AttachContainerOptionsBuilder::default().stdout(true).stderr(true).stream(true).build();
         let attached = self.docker.attach_container(name, Some(attach)).await;
-        let stream = attached.map_err(|error| launch_failure(&error))?.output;
-        let execution = DockerExecution::new(&self.docker, name, stream.boxed(), log.clone());
-        self.docker.start_container(name, None).await.map_err(|error| launch_failure(&error))?;
+        let stream = attached.map_err(|error| launch_error(&error))?.output.boxed();
+        let output = Output { stream, origin: Origin::Attached };
+        let execution = DockerExecution::new(&self.docker, name, output, log.clone());
+        self.docker.start_container(name, None).await.map_err(|error| launch_error(&error))?;
         Ok(execution)
+    }
+
+    /// Goes on with a container that was made before: by an earlier worker, or by a try whose answer was lost.
+    async fn take_up(&self, name: &str, log: AttemptLog) -> Result<DockerExecution, LaunchError> {
+        match inspect(&self.docker, name).await {
+            Ok(State::Created) => {
+                let why = "its container was made, and whether it was started cannot be told";
+                return Err(Failure::new(FailureClass::WorkerLost, why).into());
+            }
+            Ok(State::Running | State::Ended { .. }) => {}
+            Err(error) if is_missing(&error) => {
+                return Err(Failure::new(FailureClass::WorkerLost, REMOVED).into());
+            }
+            Err(error) => return Err(away(&error).into()),
+        }
+        // What was logged before may be incomplete; Docker has it all.
+        log.restart().await;
+        Ok(DockerExecution::new(&self.docker, name, logged(&self.docker, name, true), log))
     }
 }
 
@@ -125,13 +175,14 @@ impl Executor for DockerExecutor {
         self.docker.ping().await.map(drop).map_err(|error| Unavailable::new(SERVICE, words(&error)))
     }
 
-    async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), Failure> {
+    async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), LaunchError> {
         let refused = |why| Failure::new(FailureClass::Launch, why);
         self.config.policy.check(team, container).map_err(refused)?;
         for mount in &container.mounts {
             let found = resolved(mount).await;
             let as_found = Container { mounts: vec![found], ..container.clone() };
             self.config.policy.check(team, &as_found).map_err(refused)?;
+            self.keeps_safe(mount).await?;
         }
         let image = container.image.as_deref().ok_or_else(|| {
             Failure::new(FailureClass::Launch, "the task names no image; give it one, or a default")
@@ -142,7 +193,7 @@ impl Executor for DockerExecutor {
             PullPolicy::Never if self.has_image(image).await? => false,
             PullPolicy::Never => {
                 let why = format!("{image} is not here and its pull_policy is never");
-                return Err(Failure::new(FailureClass::ImagePull, why));
+                return Err(Failure::new(FailureClass::ImagePull, why).into());
             }
         };
         if pull { self.pull(image).await } else { Ok(()) }
@@ -152,15 +203,16 @@ impl Executor for DockerExecutor {
         &self,
         spec: &AttemptSpec,
         log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Failure> {
-        let name = self.create(spec).await?;
-        match self.start(&name, &log).await {
-            Ok(execution) => Ok(Box::new(execution)),
-            Err(failure) => {
-                remove(&self.docker, &name).await;
-                Err(failure)
-            }
+    ) -> Result<Box<dyn Execution>, LaunchError> {
+        let name = body::container_name(&spec.attempt);
+        let begun = match self.create(&name, spec).await? {
+            Made::Now => self.start(&name, &log).await,
+            Made::Before => self.take_up(&name, log).await,
+        };
+        if matches!(begun, Err(LaunchError::Refused(_))) {
+            remove(&self.docker, &name).await;
         }
+        Ok(Box::new(begun?))
     }
 
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
@@ -175,19 +227,8 @@ impl Executor for DockerExecutor {
         &self,
         attempt: &AttemptKey,
         log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Unavailable> {
-        let name = body::container_name(attempt);
-        if let Ok(State::Created) = inspect(&self.docker, &name).await {
-            // It was made and never started: its worker died in between.
-            let started = self.start(&name, &log).await;
-            return match started {
-                Ok(execution) => Ok(Box::new(execution)),
-                Err(failure) => Err(Unavailable::new(SERVICE, failure)),
-            };
-        }
-        // What was logged before may be incomplete; Docker has it all.
-        log.restart().await;
-        Ok(Box::new(DockerExecution::new(&self.docker, &name, logs(&self.docker, &name), log)))
+    ) -> Result<Box<dyn Execution>, LaunchError> {
+        Ok(Box::new(self.take_up(&body::container_name(attempt), log).await?))
     }
 
     async fn remove(&self, attempt: &AttemptKey) {
@@ -206,12 +247,33 @@ async fn resolved(mount: &Mount) -> Mount {
     Mount { source: source.unwrap_or_else(|| mount.source.clone()), ..mount.clone() }
 }
 
-type Output = BoxStream<'static, Result<LogOutput, Error>>;
+/// When the container was made.
+enum Made {
+    Now,
+    Before,
+}
 
-/// All that the container has printed, from its start, and what it still prints.
-fn logs(docker: &Docker, name: &str) -> Output {
-    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
-    docker.logs(name, Some(options)).boxed()
+type OutputStream = BoxStream<'static, Result<LogOutput, Error>>;
+
+/// What a container prints.
+struct Output {
+    stream: OutputStream,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy)]
+enum Origin {
+    /// From before its start.
+    Attached,
+    /// From Docker's own log: what was printed and what is printed, or what was printed in all.
+    Followed,
+    Whole,
+}
+
+fn logged(docker: &Docker, name: &str, follow: bool) -> Output {
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(follow).build();
+    let origin = if follow { Origin::Followed } else { Origin::Whole };
+    Output { stream: docker.logs(name, Some(options)).boxed(), origin }
 }
 
 struct DockerExecution {
@@ -221,6 +283,9 @@ struct DockerExecution {
     /// Resolves when Docker says that the container has ended; asked for before the start.
     exit: Option<JoinHandle<()>>,
     ended: Option<Ended>,
+    /// By this worker.
+    stopped: bool,
+    log: AttemptLog,
     usage: Usage,
 }
 
@@ -234,13 +299,15 @@ impl DockerExecution {
                 let _ = docker.wait_container(&name, Some(options)).next().await;
             }
         });
-        let pump = tokio::spawn(pump(docker.clone(), name.to_owned(), output, log));
+        let pump = tokio::spawn(pump(docker.clone(), name.to_owned(), output, log.clone()));
         Self {
             docker: docker.clone(),
             name: name.to_owned(),
             pump: Some(pump),
             exit: Some(exit),
             ended: None,
+            stopped: false,
+            log,
             usage: Usage::watch(docker, name),
         }
     }
@@ -249,7 +316,18 @@ impl DockerExecution {
     async fn exited(&mut self) -> Ended {
         loop {
             match inspect(&self.docker, &self.name).await {
-                Ok(State::Ended(ended)) => return ended,
+                Ok(State::Ended { code, oom, at }) => {
+                    let ended = Ended::Exited { code, oom };
+                    if self.stopped || oom || code == 0 {
+                        return ended;
+                    }
+                    match cause::of(&self.docker, &self.name, code, at).await {
+                        Ok(Cause::Own) => return ended,
+                        Ok(Cause::Outside(why)) => return Ended::Vanished(why.to_owned()),
+                        // A daemon that goes away now has something to do with it.
+                        Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+                    }
+                }
                 Ok(State::Created | State::Running) => match &mut self.exit {
                     Some(exit) => {
                         let _ = tokio::time::timeout(Duration::from_secs(30), exit).await.map(drop);
@@ -260,7 +338,7 @@ impl DockerExecution {
                     None => tokio::time::sleep(RETRY_PAUSE).await,
                 },
                 Err(error) if is_missing(&error) => {
-                    return Ended::Vanished("its container was removed from outside".to_owned());
+                    return Ended::Vanished(REMOVED.to_owned());
                 }
                 Err(error) => {
                     tracing::warn!(container = %self.name, error = words(&error), "looking again");
@@ -271,30 +349,43 @@ impl DockerExecution {
     }
 }
 
-/// Copies the container's output into the log to its end. A stream that breaks while the container runs
-/// is begun anew, and so is the log.
+/// Copies the container's output into the log to its end. A stream that breaks is begun anew, and so is the log.
 async fn pump(docker: Docker, name: String, mut output: Output, log: AttemptLog) {
     loop {
-        copy(&mut output, &log).await;
-        loop {
-            match inspect(&docker, &name).await {
-                Ok(State::Running) => break,
-                Ok(State::Created | State::Ended(_)) => return,
-                Err(error) if is_missing(&error) => return,
-                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
-            }
+        copy(&mut output.stream, &log).await;
+        let is_complete = is_complete(&docker, &name).await;
+        // Docker may end a log that is followed before its last lines, and so it is read again when nothing is added
+        // to it any more.
+        let follow = match (is_complete, output.origin) {
+            (true, Origin::Attached | Origin::Whole) => return,
+            (true, Origin::Followed) => false,
+            (false, _) => true,
+        };
+        log.restart().await;
+        output = logged(&docker, &name, follow);
+    }
+}
+
+/// Whether the output ended with the container, and not with the daemon.
+async fn is_complete(docker: &Docker, name: &str) -> bool {
+    let mut was_away = false;
+    let mut has_paused = false;
+    loop {
+        match inspect(docker, name).await {
+            // The end of the output comes before that of the container is known.
+            Ok(State::Running) if has_paused => return false,
+            Ok(State::Running) => {}
+            Ok(State::Created | State::Ended { .. }) => return !was_away,
+            Err(error) if is_missing(&error) => return true,
+            Err(_) => was_away = true,
         }
         tokio::time::sleep(RETRY_PAUSE).await;
-        if !matches!(inspect(&docker, &name).await, Ok(State::Running)) {
-            return;
-        }
-        log.restart().await;
-        output = logs(&docker, &name);
+        has_paused = true;
     }
 }
 
 /// Copies the output into the log until the stream ends or breaks.
-async fn copy(output: &mut Output, log: &AttemptLog) {
+async fn copy(output: &mut OutputStream, log: &AttemptLog) {
     let (mut stdout, mut stderr) = (log.stream(), log.stream());
     while let Some(Ok(piece)) = output.next().await {
         match piece {
@@ -316,7 +407,7 @@ impl Execution for DockerExecution {
         }
         let ended = self.exited().await;
         if let Some(pump) = &mut self.pump
-            && tokio::time::timeout(OUTPUT_AFTER_EXIT, pump).await.is_err()
+            && !self.log.is_filled_by(pump, OUTPUT_AFTER_EXIT).await
         {
             tracing::warn!(container = %self.name, "the rest of its output did not come");
         }
@@ -326,29 +417,36 @@ impl Execution for DockerExecution {
     }
 
     async fn stop(&mut self, grace: Duration) {
+        self.stopped = true;
         kill(&self.docker, &self.name, "SIGTERM").await;
         if tokio::time::timeout(grace, self.exited()).await.is_err() {
             kill(&self.docker, &self.name, "SIGKILL").await;
         }
     }
 
-    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, String> {
-        let options = DownloadFromContainerOptionsBuilder::default().path(OUTPUT_PATH).build();
-        let mut pieces = self.docker.download_from_container(&self.name, Some(options));
-        let mut archive = Vec::new();
-        // The file, a tar header, and padding.
-        let archive_max = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(8 * 1024);
-        while let Some(piece) = pieces.next().await {
-            match piece {
-                Ok(piece) => archive.extend_from_slice(&piece),
-                Err(error) if is_missing(&error) => return Ok(Vec::new()),
-                Err(error) => return Err(words(&error)),
+    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        loop {
+            match self.archive(limit).await {
+                Ok(archive) => {
+                    let wrong = |why| Failure::new(FailureClass::Output, why);
+                    return body::first_file(&archive, limit).map_err(wrong);
+                }
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                    // The file, or the container.
+                    match inspect(&self.docker, &self.name).await {
+                        Ok(_) => return Ok(Vec::new()),
+                        Err(error) if is_missing(&error) => {
+                            return Err(Failure::new(FailureClass::WorkerLost, REMOVED));
+                        }
+                        Err(_) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(container = %self.name, error = words(&error), "looking again");
+                }
             }
-            if archive.len() > archive_max {
-                break;
-            }
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
-        body::first_file(&archive, limit)
     }
 
     async fn facts(&mut self) -> Option<ContainerFacts> {
@@ -357,6 +455,24 @@ impl Execution for DockerExecution {
 
     async fn remove(self: Box<Self>) {
         remove(&self.docker, &self.name).await;
+    }
+}
+
+impl DockerExecution {
+    /// The output file as Docker packs it, or the beginning of one that is too long.
+    async fn archive(&self, limit: u64) -> Result<Vec<u8>, Error> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(OUTPUT_PATH).build();
+        let mut pieces = self.docker.download_from_container(&self.name, Some(options));
+        let mut archive = Vec::new();
+        // The file, a tar header, and padding.
+        let archive_max = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(8 * 1024);
+        while let Some(piece) = pieces.next().await {
+            archive.extend_from_slice(&piece?);
+            if archive.len() > archive_max {
+                break;
+            }
+        }
+        Ok(archive)
     }
 }
 
@@ -371,7 +487,12 @@ impl Drop for DockerExecution {
 enum State {
     Created,
     Running,
-    Ended(Ended),
+    /// By the daemon's clock.
+    Ended {
+        code: i64,
+        oom: bool,
+        at: Option<DateTime<Utc>>,
+    },
 }
 
 async fn inspect(docker: &Docker, name: &str) -> Result<State, Error> {
@@ -381,7 +502,8 @@ async fn inspect(docker: &Docker, name: &str) -> Result<State, Error> {
     Ok(match state.status {
         Some(Status::CREATED) => State::Created,
         Some(Status::EXITED | Status::DEAD | Status::REMOVING) => {
-            State::Ended(Ended::Exited { code, oom: state.oom_killed.unwrap_or(false) })
+            let at = state.finished_at.and_then(|at| at.parse().ok());
+            State::Ended { code, oom: state.oom_killed.unwrap_or(false), at }
         }
         _ => State::Running,
     })
@@ -416,16 +538,20 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// The daemon refused the container, or could not be reached.
-fn launch_failure(error: &Error) -> Failure {
+/// The daemon has refused, or could not be reached.
+fn launch_error(error: &Error) -> LaunchError {
     match error {
-        Error::DockerResponseServerError { .. } => Failure::new(FailureClass::Launch, words(error)),
-        error => docker_failure(error),
+        // What stands before it, if anything does, says that it is away.
+        Error::DockerResponseServerError { status_code: 502..=504, .. } => away(error).into(),
+        Error::DockerResponseServerError { .. } => {
+            Failure::new(FailureClass::Launch, words(error)).into()
+        }
+        error => away(error).into(),
     }
 }
 
-fn docker_failure(error: &Error) -> Failure {
-    Failure::new(FailureClass::WorkerLost, format!("Docker: {}", words(error)))
+fn away(error: &Error) -> Unavailable {
+    Unavailable::new(SERVICE, words(error))
 }
 
 /// A name with its tag or digest; `latest` if it has neither.

@@ -8,7 +8,7 @@ use towpath_common::id::AttemptKey;
 use towpath_common::outcome::Failure;
 use towpath_common::port::Unavailable;
 
-use super::{AttemptSpec, Ended, Execution, Executor};
+use super::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 use crate::log::AttemptLog;
 
 #[derive(Debug, Default)]
@@ -20,7 +20,11 @@ impl Executor for NoopExecutor {
         Ok(())
     }
 
-    async fn prepare(&self, _team: Option<&str>, _container: &Container) -> Result<(), Failure> {
+    async fn prepare(
+        &self,
+        _team: Option<&str>,
+        _container: &Container,
+    ) -> Result<(), LaunchError> {
         Ok(())
     }
 
@@ -28,7 +32,7 @@ impl Executor for NoopExecutor {
         &self,
         _spec: &AttemptSpec,
         _log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Failure> {
+    ) -> Result<Box<dyn Execution>, LaunchError> {
         Ok(Box::new(Nothing))
     }
 
@@ -40,8 +44,8 @@ impl Executor for NoopExecutor {
         &self,
         attempt: &AttemptKey,
         _log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Unavailable> {
-        Err(Unavailable::new("the noop executor", format!("{attempt} has left no trace")))
+    ) -> Result<Box<dyn Execution>, LaunchError> {
+        Err(Unavailable::new("the noop executor", format!("{attempt} has left no trace")).into())
     }
 
     async fn remove(&self, _attempt: &AttemptKey) {}
@@ -61,7 +65,7 @@ impl Execution for Nothing {
 
     async fn stop(&mut self, _grace: Duration) {}
 
-    async fn output(&mut self, _limit: u64) -> Result<Vec<u8>, String> {
+    async fn output(&mut self, _limit: u64) -> Result<Vec<u8>, Failure> {
         Ok(Vec::new())
     }
 

@@ -17,12 +17,12 @@ use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{Failure, FailureClass};
 use towpath_common::port::Unavailable;
 
-use super::{AttemptSpec, Ended, Execution, Executor};
+use super::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 use crate::log::AttemptLog;
 
 /// Settings of Towpath itself, with its credentials, are not for tasks.
 const OWN_PREFIX: &str = "TOWPATH_";
-/// How long the output of a command that has ended is waited for: a child of it may hold the pipe.
+/// How long the next of the output of a command that has ended is waited for: a child of it may hold the pipe.
 const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -79,7 +79,11 @@ impl Executor for ProcessExecutor {
         made.map_err(|error| Unavailable::new("the scratch folder", error))
     }
 
-    async fn prepare(&self, _team: Option<&str>, _container: &Container) -> Result<(), Failure> {
+    async fn prepare(
+        &self,
+        _team: Option<&str>,
+        _container: &Container,
+    ) -> Result<(), LaunchError> {
         Ok(())
     }
 
@@ -87,7 +91,7 @@ impl Executor for ProcessExecutor {
         &self,
         spec: &AttemptSpec,
         log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Failure> {
+    ) -> Result<Box<dyn Execution>, LaunchError> {
         let failed = |what: String| Failure::new(FailureClass::Launch, what);
         let output = self.scratch.join(spec.attempt.to_string());
         tokio::fs::write(&output, b"")
@@ -96,14 +100,19 @@ impl Executor for ProcessExecutor {
         let mut child = self.command(spec, &output).spawn().map_err(|error| {
             // A failure has nothing to remove; the file would be the only trace.
             let _ = std::fs::remove_file(&output);
-            failed(format!("{}: {error}", spec.command[0]))
+            let unused = match spec.container.image {
+                Some(_) => "; it was looked for on this machine: processes use no image",
+                None => "",
+            };
+            failed(format!("{}: {error}{unused}", spec.command[0]))
         })?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pipes = [
             child.stdout.take().map(|pipe| tokio::spawn(pump(pipe, log.clone()))),
-            child.stderr.take().map(|pipe| tokio::spawn(pump(pipe, log))),
+            child.stderr.take().map(|pipe| tokio::spawn(pump(pipe, log.clone()))),
         ];
-        Ok(Box::new(Process { child, group, pipes: pipes.into_iter().flatten().collect(), output }))
+        let pipes = pipes.into_iter().flatten().collect();
+        Ok(Box::new(Process { child, group, pipes, log, output }))
     }
 
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
@@ -114,8 +123,9 @@ impl Executor for ProcessExecutor {
         &self,
         attempt: &AttemptKey,
         _log: AttemptLog,
-    ) -> Result<Box<dyn Execution>, Unavailable> {
-        Err(Unavailable::new("the process executor", format!("{attempt} died with its worker")))
+    ) -> Result<Box<dyn Execution>, LaunchError> {
+        let why = format!("{attempt} died with its worker");
+        Err(Unavailable::new("the process executor", why).into())
     }
 
     async fn remove(&self, _attempt: &AttemptKey) {}
@@ -139,6 +149,7 @@ struct Process {
     child: Child,
     group: Option<Pid>,
     pipes: Vec<JoinHandle<()>>,
+    log: AttemptLog,
     output: PathBuf,
 }
 
@@ -160,12 +171,11 @@ impl Execution for Process {
         };
         // What the command has left running in its group ends with it.
         self.signal(Signal::SIGKILL);
-        for pipe in &mut self.pipes {
-            if tokio::time::timeout(OUTPUT_AFTER_EXIT, &mut *pipe).await.is_err() {
+        for mut pipe in self.pipes.drain(..) {
+            if !self.log.is_filled_by(&mut pipe, OUTPUT_AFTER_EXIT).await {
                 pipe.abort();
             }
         }
-        self.pipes.clear();
         ended
     }
 
@@ -176,8 +186,8 @@ impl Execution for Process {
         }
     }
 
-    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, String> {
-        let text = |error: std::io::Error| error.to_string();
+    async fn output(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        let text = |error: std::io::Error| Failure::new(FailureClass::Output, error.to_string());
         let file = tokio::fs::File::open(&self.output).await.map_err(text)?;
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).await.map_err(text)?;

@@ -76,7 +76,7 @@ async fn what_the_policy_allows_is_had_and_the_rest_refused_by_the_worker() {
     assert_eq!(said, "from outside\nread-only\n");
 
     let refused = async |team: Option<&str>, container: Container| {
-        let failure = bench.executor.prepare(team, &container).await.expect_err("refused");
+        let failure = refusal(bench.executor.prepare(team, &container).await);
         assert_eq!(failure.class, FailureClass::Launch, "{failure}");
         failure.message
     };
