@@ -8,6 +8,8 @@ pub mod bus;
 pub mod queue;
 pub mod store;
 
+use towpath_common::port::StoreError;
+
 /// What a look at a service has shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
@@ -17,4 +19,13 @@ pub enum CheckError {
     /// It will not have us, or the address is none: waiting does not help.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<StoreError> for CheckError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(why) => Self::Away(why),
+            StoreError::Conflict(why) | StoreError::Corrupt(why) => Self::Refused(why),
+        }
+    }
 }

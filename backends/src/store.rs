@@ -8,4 +8,6 @@ mod sql;
 pub mod statement;
 
 pub use memory::MemoryStore;
+pub use migrate::Schema;
 pub use sql::SqlStore;
+pub use sql::upkeep::{EndedRun, Retention};

@@ -2,6 +2,7 @@
 //! shows.
 
 mod connection;
+mod db;
 mod fleet;
 mod serving;
 mod vault;
@@ -16,6 +17,7 @@ use towpath_common::id::{DagId, PoolName, QueueName, TaskId, WorkerName};
 
 pub use connection::Connection;
 use connection::seconds;
+pub use db::{DbVerb, RetentionOptions};
 pub use fleet::FleetVerb;
 pub use serving::{ApiOptions, AuditVerb, ServingOptions, TokenVerb, UserVerb};
 pub use vault::{ConnectionVerb, EncryptionKeyVerb, NotificationVerb, VariableVerb};
@@ -94,6 +96,9 @@ pub enum Command {
     /// Who does the work.
     #[command(subcommand)]
     Fleet(FleetVerb),
+    /// The database itself.
+    #[command(subcommand)]
+    Db(DbVerb),
     /// Whether a role of this machine does its work; for health checks.
     Health(HealthOptions),
 }

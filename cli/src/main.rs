@@ -58,6 +58,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Notification(verb) => verb::notification::run(&connection, verb).await,
         Command::Pool(verb) => verb::pool::run(&connection, verb).await,
         Command::Fleet(verb) => verb::fleet::run(&connection, verb).await,
+        Command::Db(verb) => verb::db::run(&connection, verb).await,
         Command::Health(options) => verb::health::run(&connection, options).await,
     }
 }

@@ -46,6 +46,12 @@ impl Connection {
         self.wait.unwrap_or(default)
     }
 
+    /// The database as it is.
+    pub fn database(&self) -> anyhow::Result<SqlStore> {
+        let store = SqlStore::open(&self.database_url()?, DATABASE_CONNECTIONS);
+        store.context("the database (--database-url, TOWPATH_DATABASE_URL) cannot be used")
+    }
+
     /// The store, with its schema up to date.
     pub async fn store(&self, wait: Duration) -> anyhow::Result<Arc<dyn Store>> {
         let what = "the database (--database-url, TOWPATH_DATABASE_URL)";

@@ -103,7 +103,7 @@ pub struct Pool {
 }
 
 /// One task in one run, with what is known of its latest attempt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Instance {
     pub task: u32,
     pub map_index: i32,
@@ -149,7 +149,7 @@ impl Instance {
 }
 
 /// An instance as a store keeps it. An instance that is still as it was born has no record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InstanceRecord {
     pub run: RunKey,
     pub task: TaskId,

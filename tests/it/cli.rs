@@ -371,3 +371,80 @@ fn everything_in_one_process_is_on_sqlite() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(text(&output.stderr).contains("is on SQLite"), "{output:?}");
 }
+
+/// A run of long ago with all that is its, one of today, and one that goes on.
+#[tokio::test]
+async fn what_ended_long_ago_is_shown_kept_and_cleaned_away() -> anyhow::Result<()> {
+    let addresses = Addresses {
+        database_url: fresh_database(&service("POSTGRES")).await?,
+        rabbitmq_url: service("RABBITMQ"),
+        redis_url: service("REDIS"),
+    };
+    for cluster in [Cluster::embedded().await?, Cluster::new(addresses).await?] {
+        let is_embedded = cluster.addresses.rabbitmq_url.is_empty();
+        let _engine = match is_embedded {
+            true => vec![cluster.standalone()?],
+            false => vec![cluster.scheduler()?, cluster.worker("w", &["--executor", "process"])?],
+        };
+        cluster.apply(
+            "d",
+            "dag: d\ntasks: {a: {command: [sh, -c, 'echo said; echo n=1 >> $TOWPATH_OUTPUT']}}\n",
+        )?;
+        for run in ["one", "two", "three"] {
+            let run = cluster.trigger("d", run).await?;
+            cluster.ended(&run, Duration::from_secs(60)).await?;
+        }
+        let checked = cluster.run(&["db", "check"])?;
+        assert!(checked.contains("3  dag_run\n"), "{checked}");
+        let logs = |run: &str| cluster.dir().join(format!("logs/dag_id=d/run_id={run}"));
+        assert!(logs("one").is_dir() && logs("three").is_dir());
+        // Nothing is older than a day; all is older than no day at all.
+        assert!(cluster.run(&["db", "clean", "--days", "1"])?.starts_with("0 runs are deleted"));
+        let exported = cluster.run(&["db", "export", "--days", "0", "--keep", "2"])?;
+        let line: serde_json::Value = serde_json::from_str(exported.trim())?;
+        assert_eq!(line["run"]["run_id"], "one", "{exported}");
+        assert_eq!(line["instances"][0]["instance"]["instance"]["state"], "success", "{exported}");
+        let told = cluster.run(&["db", "clean", "--days", "0", "--keep", "2", "--dry-run"])?;
+        assert_eq!(told, "d/one\n1 runs would be deleted, with their logs\n");
+        assert!(logs("one").is_dir());
+        cluster.run(&["db", "clean", "--days", "0", "--keep", "2"])?;
+        assert!(!logs("one").exists() && logs("two").is_dir());
+        let left = cluster.run(&["run", "list"])?;
+        assert!(!left.contains("one") && left.contains("two") && left.contains("three"), "{left}");
+        let checked = cluster.run(&["db", "check"])?;
+        for count in ["2  dag_run\n", "2  task_instance\n", "2  xcom\n"] {
+            assert!(checked.contains(count), "{count}: {checked}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_schema_is_left_alone_until_it_is_migrated() -> anyhow::Result<()> {
+    use sqlx::{Connection, Executor};
+    let database_url = fresh_database(&service("POSTGRES")).await?;
+    let home = Home::new();
+    let run =
+        |args: &[&str]| home.towpath(args).env("TOWPATH_DATABASE_URL", &database_url).output();
+    let empty = run(&["db", "check"])?;
+    assert!(text(&empty.stderr).contains("towpath db migrate makes its tables"), "{empty:?}");
+    assert_eq!(run(&["db", "migrate"])?.status.code(), Some(0));
+    // As the version before the last has left it.
+    let mut connection = sqlx::PgConnection::connect(&database_url).await?;
+    connection.execute("DROP TABLE audit, credential, app_user").await?;
+    connection.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await?;
+    let refused = run(&["run", "list"])?;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("run towpath db migrate"), "{refused:?}");
+    let migrated = run(&["db", "migrate"])?;
+    assert_eq!(text(&migrated.stdout), "schema 2 is now 3\n", "{migrated:?}");
+    assert_eq!(run(&["run", "list"])?.status.code(), Some(0));
+    // As a later program has left it.
+    connection
+        .execute("INSERT INTO _sqlx_migrations SELECT 99, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 3")
+        .await?;
+    let newer = run(&["run", "list"])?;
+    assert_eq!(newer.status.code(), Some(2), "{newer:?}");
+    assert!(text(&newer.stderr).contains("use a newer towpath"), "{newer:?}");
+    Ok(())
+}

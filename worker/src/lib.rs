@@ -35,7 +35,7 @@ use towpath_rendering::Rendering;
 
 pub use context::{Contexts, RunContext};
 pub use executor::Executor;
-pub use log::{AttemptLog, log_path};
+pub use log::{AttemptLog, log_path, run_log_dir};
 
 /// How a worker behaves. The defaults are what production runs with.
 #[derive(Debug, Clone)]

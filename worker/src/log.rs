@@ -19,14 +19,18 @@ use towpath_rendering::{MaskedStream, Masker};
 
 /// Airflow's layout, under the log folder.
 pub fn log_path(log_dir: &Path, dag_id: &DagId, run_id: &str, attempt: &AttemptKey) -> PathBuf {
-    let mut path = log_dir.join(format!("dag_id={dag_id}"));
-    path.push(format!("run_id={run_id}"));
+    let mut path = run_log_dir(log_dir, dag_id, run_id);
     path.push(format!("task_id={}", attempt.task));
     if attempt.map_index != UNMAPPED {
         path.push(format!("map_index={}", attempt.map_index));
     }
     path.push(format!("attempt={}.log", attempt.number));
     path
+}
+
+/// Where the logs of a run are.
+pub fn run_log_dir(log_dir: &Path, dag_id: &DagId, run_id: &str) -> PathBuf {
+    log_dir.join(format!("dag_id={dag_id}")).join(format!("run_id={run_id}"))
 }
 
 /// How long a full disk is waited for, and how long between two looks.

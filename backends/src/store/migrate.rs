@@ -7,6 +7,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use towpath_common::port::StoreError;
 
 use super::database::{Database, classify};
+use super::statement::{Dialect, Statement};
 
 const INITIAL: &str = include_str!("../../migrations/0001_initial.sql");
 const USERS: &str = include_str!("../../migrations/0003_users.sql");
@@ -17,16 +18,50 @@ fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
     Migration::new(version, Cow::Borrowed(name), kind, sql.into_sql_str(), false)
 }
 
+fn migrations(dialect: Dialect) -> Vec<Migration> {
+    let initial = migration(1, "initial", INITIAL);
+    let tuning = migration(2, "tuning", TUNING_POSTGRES);
+    let users = migration(3, "users", USERS);
+    match dialect {
+        Dialect::Postgres => vec![initial, tuning, users],
+        Dialect::Sqlite => vec![initial, users],
+    }
+}
+
+/// The version that the database has, none if it is empty, and the one that this program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    pub found: Option<i64>,
+    pub wanted: i64,
+}
+
+impl Schema {
+    pub async fn of(database: &Database) -> Result<Self, StoreError> {
+        let versions = migrations(database.dialect()).into_iter().map(|one| one.version);
+        let wanted = versions.max().unwrap_or_default();
+        let found = match database.fetch(&APPLIED, Vec::new()).await {
+            Ok(rows) => rows.first().map(|row| row.opt_int(0)).transpose()?.flatten(),
+            Err(StoreError::Unavailable(why)) => return Err(StoreError::Unavailable(why)),
+            // There is no such table yet.
+            Err(_) => None,
+        };
+        Ok(Self { found, wanted })
+    }
+
+    /// Whether there is something that a newer program has to change first.
+    pub fn is_older(&self) -> bool {
+        self.found.is_some_and(|found| found < self.wanted)
+    }
+}
+
+static APPLIED: Statement = Statement::new("SELECT MAX(version) FROM _sqlx_migrations");
+
 /// Applies what is missing. Concurrent callers wait for one another.
 pub async fn migrate(database: &Database) -> Result<(), StoreError> {
-    let (initial, users) = (migration(1, "initial", INITIAL), migration(3, "users", USERS));
+    let migrator = Migrator::with_migrations(migrations(database.dialect()));
     let outcome = match database {
-        Database::Postgres(pool) => {
-            let tuning = migration(2, "tuning", TUNING_POSTGRES);
-            let now = pool.now();
-            Migrator::with_migrations(vec![initial, tuning, users]).run(now.pool()).await
-        }
-        Database::Sqlite(pool) => Migrator::with_migrations(vec![initial, users]).run(pool).await,
+        Database::Postgres(pool) => migrator.run(pool.now().pool()).await,
+        Database::Sqlite(pool) => migrator.run(pool).await,
     };
     outcome.map_err(|error| match error {
         MigrateError::Execute(error) => classify(error),

@@ -6,6 +6,7 @@ pub mod people;
 pub mod reading;
 mod rows;
 pub mod scheduling;
+pub mod upkeep;
 pub mod users;
 pub mod vault;
 pub mod working;
@@ -13,8 +14,8 @@ pub mod working;
 use towpath_common::port::StoreError;
 
 use super::database::Database;
-use super::migrate::migrate;
-use super::statement;
+use super::migrate::{Schema, migrate};
+use super::statement::{self, Dialect};
 use crate::CheckError;
 
 #[derive(Debug, Clone)]
@@ -28,12 +29,22 @@ impl SqlStore {
         Ok(Self { database: Database::open(url, connections)? })
     }
 
-    /// Connects, and brings the schema up to date.
+    /// Connects. What is empty gets its schema, and a file has its schema brought up to date; the older schema of a
+    /// server, which others may be using, is left to whoever keeps it.
     pub async fn check(&self) -> Result<(), CheckError> {
-        self.migrate().await.map_err(|error| match error {
-            StoreError::Unavailable(why) => CheckError::Away(why),
-            StoreError::Conflict(why) | StoreError::Corrupt(why) => CheckError::Refused(why),
-        })
+        let schema = self.schema().await?;
+        if schema.is_older() && self.database.dialect() == Dialect::Postgres {
+            let (found, wanted) = (schema.found.unwrap_or_default(), schema.wanted);
+            return Err(CheckError::Refused(format!(
+                "its schema has version {found}, and this program is for {wanted}; run towpath db migrate with it, \
+                 while what runs there goes on"
+            )));
+        }
+        Ok(self.migrate().await?)
+    }
+
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        Schema::of(&self.database).await
     }
 
     /// Brings the schema up to date.

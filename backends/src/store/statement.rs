@@ -62,7 +62,7 @@ impl Statement {
 
 /// Every statement of the stores.
 pub fn all() -> impl Iterator<Item = &'static Statement> {
-    use super::sql::{dags, outbox, people, reading, scheduling, users, vault, working};
+    use super::sql::{dags, outbox, people, reading, scheduling, upkeep, users, vault, working};
     [
         dags::STATEMENTS,
         scheduling::STATEMENTS,
@@ -71,6 +71,7 @@ pub fn all() -> impl Iterator<Item = &'static Statement> {
         vault::STATEMENTS,
         outbox::STATEMENTS,
         reading::STATEMENTS,
+        upkeep::STATEMENTS,
         users::STATEMENTS,
     ]
     .into_iter()

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod backfill;
 pub mod change;
 pub mod dag;
+pub mod db;
 pub mod files;
 pub mod fleet;
 pub mod health;

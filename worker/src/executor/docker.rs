@@ -541,8 +541,8 @@ fn words(error: &Error) -> String {
 /// The daemon has refused, or could not be reached.
 fn launch_error(error: &Error) -> LaunchError {
     match error {
-        // What stands before it, if anything does, says that it is away.
-        Error::DockerResponseServerError { status_code: 502..=504, .. } => away(error).into(),
+        // A daemon that is told to stop fails at what it has begun.
+        Error::DockerResponseServerError { status_code: 500.., .. } => away(error).into(),
         Error::DockerResponseServerError { .. } => {
             Failure::new(FailureClass::Launch, words(error)).into()
         }
