@@ -128,3 +128,26 @@ async fn an_outage_is_a_gap_and_then_all_goes_on() {
     bus.announce(Topic::Scheduler, &claimed(3)).await.expect("announced");
     assert_eq!(next(&mut subscription).await, BusEvent::Announced(claimed(3)));
 }
+
+/// Something else may stand at its address.
+#[tokio::test]
+async fn a_server_that_answers_nonsense_is_one_that_is_away() {
+    use tokio::io::AsyncWriteExt;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("redis://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            // What a browser would be told, and some bytes that mean nothing to anybody.
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\x00\xff\xfe$-7\r\n").await;
+        }
+    });
+    let bus = RedisBus::new(&url).expect("a URL");
+    let patience = std::time::Duration::from_secs(20);
+    let news = claimed(1);
+    let announced = tokio::time::timeout(patience, bus.announce(Topic::Scheduler, &news)).await;
+    assert!(announced.expect("it answers in time").is_err());
+    let subscribed = tokio::time::timeout(patience, bus.subscribe(Topic::Scheduler)).await;
+    assert!(subscribed.expect("it answers in time").is_err());
+    let feed = tokio::time::timeout(patience, bus.tell(&change(1))).await;
+    assert!(feed.expect("it answers in time").is_err());
+}

@@ -19,6 +19,7 @@ use towpath_worker::executor::{
 use towpath_worker::{AttemptLog, log_path};
 
 mod containment;
+mod flood;
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -151,29 +151,29 @@ async fn a_message_that_cannot_be_read_is_kept_apart() {
     let connection =
         Connection::connect(&url, ConnectionProperties::default()).await.expect("connects");
     let channel = connection.create_channel().await.expect("a channel");
-    let marker = lane.to_string();
-    let poison = format!(r#"{{"v": 99, "marker": "{marker}"}}"#);
     let name = format!("towpath.{lane}");
-    let options = BasicPublishOptions::default();
-    channel
-        .basic_publish(
-            "".into(),
-            name.as_str().into(),
-            options,
-            poison.as_bytes(),
-            BasicProperties::default(),
-        )
-        .await
-        .expect("published");
+    let of_another_version = format!(r#"{{"v": 99, "marker": "{lane}"}}"#).into_bytes();
+    let truncated = format!(r#"{{"v": 1, "marker": "{lane}", "#).into_bytes();
+    let no_text = [b"\xff\xfe".as_slice(), lane.as_str().as_bytes()].concat();
+    let large = format!("{lane}{}", "x".repeat(10_000_000)).into_bytes();
+    let poisons = [of_another_version, truncated, no_text, large];
+    for poison in &poisons {
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default();
+        let to = name.as_str().into();
+        let published = channel.basic_publish("".into(), to, options, poison, properties).await;
+        published.expect("published");
+    }
     queue.publish(&good).await.expect("published");
     assert_eq!(take(&mut consumer, 1).await, attempts(&good), "the lane goes on");
-    eventually("the message is among the dead letters", LONG, || async {
-        let letter =
-            channel.basic_get("towpath.dead".into(), BasicGetOptions { no_ack: true }).await?;
-        let found = letter.is_some_and(|letter| letter.data == poison.as_bytes());
-        Ok(found.then_some(()))
-    })
-    .await
-    .expect("it is kept");
+    for poison in poisons {
+        eventually("the message is among the dead letters", LONG, || async {
+            let letter =
+                channel.basic_get("towpath.dead".into(), BasicGetOptions { no_ack: true }).await?;
+            Ok(letter.is_some_and(|letter| letter.data == poison).then_some(()))
+        })
+        .await
+        .expect("it is kept, and in its turn");
+    }
     consumer.close().await;
 }
