@@ -328,6 +328,10 @@ pub struct DagRunOptions {
 pub enum RunVerb {
     /// List runs, the newest first.
     List {
+        /// In these states, between commas: queued, running, success, failed.
+        #[arg(long, value_name = "STATES")]
+        state: Option<String>,
+        /// Of this Dag only.
         #[arg(long)]
         dag: Option<DagId>,
         #[arg(long, default_value_t = 25)]

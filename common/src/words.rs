@@ -63,7 +63,10 @@ macro_rules! words {
                     .iter()
                     .copied()
                     .find(|word| word.as_str() == text)
-                    .ok_or_else(|| format!("{text:?} is not a {}", stringify!($type)))
+                    .ok_or_else(|| {
+                        let known = [$($text),+].join(", ");
+                        format!("{text:?} is not a {}; there are: {known}", stringify!($type))
+                    })
             }
         }
     };

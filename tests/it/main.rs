@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod compose;
 mod conformance;
+mod dependencies;
 mod documents;
 mod failure;
 mod flights;

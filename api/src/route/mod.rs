@@ -62,6 +62,8 @@ pub fn router(api: Api) -> Router {
     };
     let api_side = router
         .route(&format!("{PREFIX}/openapi.json"), get(served))
+        .route(PREFIX, axum::routing::any(unknown))
+        .route(&format!("{PREFIX}/"), axum::routing::any(unknown))
         .route(&format!("{PREFIX}/{{*rest}}"), axum::routing::any(unknown))
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(tag::tag))

@@ -17,8 +17,13 @@ use crate::signals::shutdown;
 
 pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outcome> {
     match verb {
-        RunVerb::List { dag, limit } => {
-            print_runs(&list(&connection.client().await?, dag.as_ref(), limit).await?);
+        RunVerb::List { state, dag, limit } => {
+            let client = connection.client().await?;
+            if let Some(dag) = &dag {
+                // An empty list would say that it has no runs.
+                client.deployed(dag).await?;
+            }
+            print_runs(&list(&client, state, dag.as_ref(), limit).await?);
         }
         RunVerb::Show { run } => {
             let client = connection.client().await?;
@@ -38,8 +43,14 @@ pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outco
     Ok(Outcome::Done)
 }
 
-async fn list(client: &Client, dag_id: Option<&DagId>, limit: u32) -> anyhow::Result<Vec<Run>> {
-    let place = at(&["runs"]).with("counts", true).with_some("dag_id", dag_id);
+async fn list(
+    client: &Client,
+    state: Option<String>,
+    dag_id: Option<&DagId>,
+    limit: u32,
+) -> anyhow::Result<Vec<Run>> {
+    let place = at(&["runs"]).with("counts", true);
+    let place = place.with_some("state", state).with_some("dag_id", dag_id);
     client.list(place, Some(limit)).await
 }
 
