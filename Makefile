@@ -12,8 +12,8 @@ help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Built once, and again when what it is made from has changed: the binary embeds it and would be built again, too.
-UI_SOURCES := $(shell find ui/src ui/public -type f) ui/index.html ui/package-lock.json ui/vite.config.ts docs/openapi.json
-NODE_SUITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
+UI_SOURCES := $(shell find ui/src ui/public -type f) ui/index.html ui/package.json ui/tsconfig.json ui/package-lock.json ui/vite.config.ts docs/openapi.json
+NODE_SUITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)'
 
 ui/dist/index.html: $(UI_SOURCES)
 	cd ui && npm ci --no-audit --no-fund --silent && npm run --silent types && npm run --silent build

@@ -11,6 +11,7 @@ use towpath_backends::bus::MemoryBus;
 use towpath_backends::queue::MemoryQueue;
 use towpath_backends::store::SqlStore;
 use towpath_common::id::{RandomIds, WorkerName};
+use towpath_common::policy::ContainerPolicy;
 use towpath_common::port::{Bus, Queue, Store};
 use towpath_common::time::SystemClock;
 use towpath_operations::Services;
@@ -38,13 +39,15 @@ pub struct EngineConfig {
     pub log_dir: PathBuf,
     pub database_url: String,
     pub keyring: Keyring,
+    pub policy: ContainerPolicy,
     pub concurrency: u16,
 }
 
 impl Engine {
     pub async fn start(config: EngineConfig) -> anyhow::Result<Self> {
-        let EngineConfig { home, log_dir, database_url, keyring, concurrency } = config;
+        let EngineConfig { home, log_dir, database_url, keyring, policy, concurrency } = config;
         let home = absolute(&home)?;
+        std::fs::create_dir_all(&home).with_context(|| home.display().to_string())?;
         let lock = lock(&home)?;
         let store = SqlStore::open(&database_url, 1)?;
         // A verb may be looking into the same file at this moment.
@@ -80,7 +83,10 @@ impl Engine {
             stopped,
         );
         Ok(Self {
-            services: services(store, bus, rendering, log_dir),
+            services: Services {
+                policy: Arc::new(policy),
+                ..services(store, bus, rendering, log_dir)
+            },
             stop,
             scheduler: tokio::spawn(scheduler),
             worker: tokio::spawn(worker),
@@ -127,7 +133,7 @@ fn lock(home: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
-            "{} is in use by another towpath standalone; stop that one, or give this one a --home of its own",
+            "{} is in use by another towpath process; stop that one, or give this one a --home of its own",
             home.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),

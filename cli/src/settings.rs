@@ -48,7 +48,7 @@ impl Connection {
 
     /// The database as it is.
     pub fn database(&self) -> anyhow::Result<SqlStore> {
-        let store = SqlStore::open(&self.database_url()?, DATABASE_CONNECTIONS);
+        let store = SqlStore::open_for_upkeep(&self.database_url()?);
         store.context("the database (--database-url, TOWPATH_DATABASE_URL) cannot be used")
     }
 

@@ -25,7 +25,8 @@ pub struct ContainerPolicy {
 #[serde(deny_unknown_fields, default)]
 pub struct Allowed {
     pub images: Vec<String>,
-    /// `host` and `container:…` only by those words, for they lead out of the container.
+    /// That tasks may name; who names none has the worker's own. `host` and `container:…` only by those words, for they
+    /// lead out of the container.
     pub networks: Vec<String>,
     pub users: Vec<String>,
     pub mounts: Vec<AllowedMount>,
@@ -48,7 +49,7 @@ impl Default for Allowed {
         let any = || vec!["*".to_owned()];
         Self {
             images: any(),
-            networks: any(),
+            networks: vec!["none".to_owned()],
             users: any(),
             mounts: Vec::new(),
             cap_add: Vec::new(),
@@ -59,6 +60,18 @@ impl Default for Allowed {
 }
 
 impl ContainerPolicy {
+    /// Allows besides each source of a mount what it leads to.
+    pub fn with_sources_found(mut self, found: impl Fn(&str) -> Option<String>) -> Self {
+        for allowed in self.teams.values_mut().chain([&mut self.default]) {
+            let mounts = allowed.mounts.iter();
+            let as_found: Vec<AllowedMount> = mounts
+                .filter_map(|mount| Some(AllowedMount { source: found(&mount.source)?, ..*mount }))
+                .collect();
+            allowed.mounts.extend(as_found);
+        }
+        self
+    }
+
     /// The first thing that the team's container may not have.
     pub fn check(&self, team: Option<&str>, container: &Container) -> Result<(), String> {
         let allowed = team.and_then(|team| self.teams.get(team)).unwrap_or(&self.default);
@@ -72,26 +85,25 @@ impl ContainerPolicy {
 
 impl Allowed {
     fn refused(&self, container: &Container) -> Option<String> {
-        let Container { image, user, network, .. } = container;
-        let one = |key: &str, value: &Option<String>, patterns: &[String]| {
-            let refused = value.iter().find(|value| !fits(patterns, value));
-            refused.map(|value| format!("{key} {value}"))
+        let Container { image, user, network, cap_add, devices, .. } = container;
+        let unfit = |key: &str, values: &[String], patterns: &[String]| {
+            let unfit = values.iter().find(|value| !fits(patterns, value));
+            unfit.map(|value| format!("{key} {value}"))
         };
-        let many = |key: &str, values: &[String], patterns: &[String]| {
-            let refused = values.iter().find(|value| !fits(patterns, value));
-            refused.map(|value| format!("{key} {value}"))
-        };
-        let leads_out =
-            |name: &&String| name.as_str() == "host" || name.as_str().starts_with("container:");
-        let by_word = |name: &&String| !self.networks.contains(name);
-        let network_out = network.iter().filter(leads_out).find(by_word);
+        let leads_out = |name: &str| name == "host" || name.starts_with("container:");
+        let network_out =
+            network.iter().find(|name| leads_out(name) && !self.networks.contains(name));
+        // Without a user it is the image's, whoever that is.
+        let no_user =
+            (user.is_none() && !fits(&self.users, "")).then(|| "to name no user".to_owned());
         let mount = container.mounts.iter().find(|mount| !self.allows(mount));
-        one("image", image, &self.images)
+        unfit("image", image.as_slice(), &self.images)
             .or_else(|| network_out.map(|name| format!("network {name}")))
-            .or_else(|| one("network", network, &self.networks))
-            .or_else(|| one("user", user, &self.users))
-            .or_else(|| many("cap_add", &container.cap_add, &self.cap_add))
-            .or_else(|| many("device", &container.devices, &self.devices))
+            .or_else(|| unfit("network", network.as_slice(), &self.networks))
+            .or_else(|| unfit("user", user.as_slice(), &self.users))
+            .or(no_user)
+            .or_else(|| unfit("cap_add", cap_add, &self.cap_add))
+            .or_else(|| unfit("device", devices, &self.devices))
             .or_else(|| mount.map(|mount| format!("mount {mount}")))
             .or_else(|| (container.privileged && !self.privileged).then(|| "privileged".to_owned()))
     }
@@ -137,7 +149,11 @@ mod tests {
     fn nothing_leads_out_unless_it_is_allowed() {
         let none = Allowed::default();
         check(&none, Container::default(), None);
-        check(&none, on("bridge"), None);
+        check(&none, on("none"), None);
+        check(&none, on("bridge"), Some("network bridge"));
+        let any = Allowed { networks: vec!["*".to_owned()], ..none.clone() };
+        check(&any, on("bridge"), None);
+        check(&any, on("host"), Some("network host"));
         check(&none, on("host"), Some("network host"));
         check(&none, on("container:db"), Some("network container:db"));
         check(&none, mount("/", true), Some("mount /:/t:ro"));
@@ -164,6 +180,18 @@ mod tests {
         let policy = Allowed { mounts: vec![read_only], ..Allowed::default() };
         check(&policy, mount("/data/a", true), None);
         check(&policy, mount("/data/a", false), Some("mount /data/a:/t"));
+    }
+
+    #[test]
+    fn whose_users_are_named_names_one() {
+        let policy = Allowed { users: vec!["1000:*".to_owned()], ..Allowed::default() };
+        let by = |user: Option<&str>| Container {
+            user: user.map(str::to_owned),
+            ..Container::default()
+        };
+        check(&policy, by(Some("1000:1000")), None);
+        check(&policy, by(Some("0")), Some("user 0"));
+        check(&policy, by(None), Some("to name no user"));
     }
 
     #[test]

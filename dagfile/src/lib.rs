@@ -33,7 +33,13 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Dag, Diagnostics> {
 
 /// Reads what the containers of teams may have. `file` is its name, for the diagnostics.
 pub fn read_policy(file: &str, bytes: &[u8]) -> Result<ContainerPolicy, Diagnostics> {
-    yaml::parse_as(bytes).map_err(|found| Diagnostics { file: file.to_owned(), list: vec![found] })
+    let read: Result<ContainerPolicy, _> = yaml::parse_as(bytes);
+    let mut policy =
+        read.map_err(|found| Diagnostics { file: file.to_owned(), list: vec![found] })?;
+    for allowed in policy.teams.values_mut().chain([&mut policy.default]) {
+        allowed.cap_add.iter_mut().for_each(|name| *name = compile::capability(name));
+    }
+    Ok(policy)
 }
 
 /// The JSON Schema of the DAG file, for editors.

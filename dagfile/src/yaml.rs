@@ -93,7 +93,7 @@ fn words_for(text: &str) -> Option<&'static str> {
         "expected string scalar" => {
             "a text belongs here; put it between quotes if it holds a colon"
         }
-        "unexpected end of input" => "it is empty; a DAG file begins with dag: NAME",
+        "unexpected end of input" => "it is empty",
         _ if text.starts_with("invalid i64") => "a whole number belongs here",
         _ => return None,
     })

@@ -37,8 +37,8 @@ impl Operations {
 
     pub async fn deploy(&self, authored: &Authored, paused: bool) -> Result<Deployed> {
         let Authored { dag, source, source_dir } = authored;
-        self.permit(dag)?;
         let known = self.replaced_by(dag).await?.map(|(record, _)| record);
+        self.permit(dag)?;
         let version = dag.version();
         if let Some(dir) = source_dir.as_ref().filter(|dir| !Path::new(dir).is_absolute()) {
             return Err(Refusal::Invalid(format!("the folder {dir:?} is not an absolute path")));

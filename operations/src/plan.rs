@@ -26,8 +26,8 @@ const AT_ONCE_MAX: usize = 10_000;
 impl Operations {
     pub async fn plan(&self, request: &PlanRequest) -> Result<DagPlan> {
         let dag = read(&request.source)?;
-        self.permit(&dag)?;
         let (record, old) = self.replaced_by(&dag).await?.unzip();
+        self.permit(&dag)?;
         let old = old.flatten();
         let old = old.as_deref();
         let last = record.as_ref().and_then(|record| record.last_interval);

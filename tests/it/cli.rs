@@ -352,7 +352,7 @@ async fn a_home_is_one_process_s_and_other_yaml_may_lie_beside_dag_files() -> an
     assert!(said("first").contains("compose.yaml: left out"), "{}", said("first"));
     let mut second = start("second")?;
     eventually("the second ends", Duration::from_secs(30), || async {
-        Ok(said("second").contains("is in use by another towpath standalone").then_some(()))
+        Ok(said("second").contains("is in use by another towpath process").then_some(()))
     })
     .await?;
     eventually("it has ended", Duration::from_secs(5), || {

@@ -44,13 +44,18 @@ fn make_busybox_image(docker: &str) -> anyhow::Result<()> {
 
 /// The containers of one installation, running or not.
 pub fn containers_of(installation: &str) -> anyhow::Result<Vec<String>> {
-    let filter = format!("label=towpath.installation={installation}");
-    let names = run("docker", &["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
-    Ok(names.lines().map(str::to_owned).collect())
+    containers_by(|args| run("docker", args), installation)
 }
 
 pub fn containers_at(host: &str, installation: &str) -> anyhow::Result<Vec<String>> {
+    containers_by(|args| run_at(host, args), installation)
+}
+
+fn containers_by(
+    ask: impl Fn(&[&str]) -> anyhow::Result<String>,
+    installation: &str,
+) -> anyhow::Result<Vec<String>> {
     let filter = format!("label=towpath.installation={installation}");
-    let names = run_at(host, &["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
+    let names = ask(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}}"])?;
     Ok(names.lines().map(str::to_owned).collect())
 }

@@ -243,7 +243,11 @@ impl Course<'_> {
             end = timed_out => Err(end),
         };
         match ended {
-            Ok(Ended::Exited { code: 0, .. }) => match execution.output(OUTPUT_MAX).await {
+            Ok(Ended::Exited { code: 0, .. }) => match tokio::select! {
+                biased;
+                output = execution.output(OUTPUT_MAX) => output,
+                end = stopped(&mut self.stopped) => return end,
+            } {
                 Ok(bytes) if bytes.is_empty() => {
                     End::Report(Outcome::Success { outputs: Outputs::new() })
                 }
@@ -292,7 +296,7 @@ async fn start(
         executor.prepare(team, &spec.container).await?;
         executor.launch(spec, log.clone()).await
     };
-    let begun = desk.services.clock.now();
+    let mut away_since = None;
     loop {
         let away = match launching().await {
             Ok(execution) => return Ok(execution),
@@ -300,7 +304,8 @@ async fn start(
             Err(LaunchError::Away(away)) => away,
         };
         tracing::warn!(attempt = %spec.attempt, error = %away, "cannot be launched yet");
-        if desk.services.clock.now().since(begun) > AWAY_MAX {
+        let now = desk.services.clock.now();
+        if now.since(*away_since.get_or_insert(now)) > AWAY_MAX {
             return Err(Failure::new(FailureClass::WorkerLost, away.to_string()));
         }
         tokio::time::sleep(RETRY_PAUSE).await;

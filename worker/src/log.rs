@@ -2,8 +2,8 @@
 
 use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use regex::Regex;
@@ -48,6 +48,7 @@ pub struct AttemptLog {
     file: Arc<Mutex<Option<Place>>>,
     /// Whether somebody waits for a full disk.
     held_up: Arc<AtomicBool>,
+    full_since: Arc<std::sync::Mutex<Option<Instant>>>,
     /// How often something was.
     written: Arc<AtomicU64>,
     masker: Arc<Masker>,
@@ -111,19 +112,26 @@ impl AttemptLog {
             path: path.into(),
             file: Arc::default(),
             held_up: Arc::default(),
+            full_since: Arc::default(),
             written: Arc::default(),
             masker: Arc::default(),
         }
     }
 
-    /// Waits for the end of somebody who copies into it, as long as anything comes. Whether it came to that.
-    pub async fn is_filled_by(&self, copying: &mut JoinHandle<()>, patience: Duration) -> bool {
+    /// Waits for the end of somebody who copies into it; longer while the disk is full, and while it grows if that is
+    /// `bounded`, as what a container has printed is. Whether it came to that end.
+    pub async fn is_filled_by(
+        &self,
+        copying: &mut JoinHandle<()>,
+        patience: Duration,
+        bounded: bool,
+    ) -> bool {
         loop {
             let before = self.written.load(Ordering::Relaxed);
             if timeout(patience, &mut *copying).await.is_ok() {
                 return true;
             }
-            let grows = self.written.load(Ordering::Relaxed) != before;
+            let grows = bounded && self.written.load(Ordering::Relaxed) != before;
             if !grows && !self.held_up.load(Ordering::Relaxed) {
                 return false;
             }
@@ -147,12 +155,12 @@ impl AttemptLog {
             return;
         }
         let mut place = self.file.lock().await;
-        let until = Instant::now() + ROOM_PATIENCE;
         while let Err(error) = self.append(&mut place, bytes).await {
             let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-            if !is_full || Instant::now() > until {
+            if !is_full || self.has_waited_enough() {
                 tracing::error!(path = %self.path.display(), %error, "the log cannot be written");
-                break;
+                self.held_up.store(false, Ordering::Relaxed);
+                return;
             }
             if !self.held_up.swap(true, Ordering::Relaxed) {
                 tracing::warn!(path = %self.path.display(), %error, "the log waits for room");
@@ -160,7 +168,18 @@ impl AttemptLog {
             sleep(ROOM_PAUSE).await;
         }
         self.held_up.store(false, Ordering::Relaxed);
+        self.full_since().take();
         self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn full_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.full_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For room, since the disk was found to be full, and not for each write anew.
+    fn has_waited_enough(&self) -> bool {
+        let now = Instant::now();
+        now.duration_since(*self.full_since().get_or_insert(now)) > ROOM_PATIENCE
     }
 
     async fn append(&self, place: &mut Option<Place>, bytes: &[u8]) -> std::io::Result<()> {

@@ -115,9 +115,9 @@ pub enum Transaction {
 
 impl Database {
     /// `postgres://…`, `sqlite://FILE` or `sqlite::memory:`. Connects on first use.
-    pub fn open(url: &str, connections: u32) -> Result<Self> {
+    pub fn open(url: &str, connections: u32, patience: Duration) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(Arc::new(PostgresPool::open(url, connections)?)));
+            return Ok(Self::Postgres(Arc::new(PostgresPool::open(url, connections, patience)?)));
         }
         let options: SqliteConnectOptions = url.parse().map_err(classify)?;
         let options = options

@@ -39,11 +39,17 @@ impl Schema {
     pub async fn of(database: &Database) -> Result<Self, StoreError> {
         let versions = migrations(database.dialect()).into_iter().map(|one| one.version);
         let wanted = versions.max().unwrap_or_default();
-        let found = match database.fetch(&APPLIED, Vec::new()).await {
-            Ok(rows) => rows.first().map(|row| row.opt_int(0)).transpose()?.flatten(),
-            Err(StoreError::Unavailable(why)) => return Err(StoreError::Unavailable(why)),
-            // There is no such table yet.
-            Err(_) => None,
+        let catalog = match database.dialect() {
+            Dialect::Postgres => &POSTGRES_CATALOG,
+            Dialect::Sqlite => &SQLITE_CATALOG,
+        };
+        let tables = database.fetch(catalog, Vec::new()).await?;
+        let found = match tables.first().map(|row| row.int(0)).transpose()? {
+            Some(1..) => {
+                let rows = database.fetch(&APPLIED, Vec::new()).await?;
+                rows.first().map(|row| row.opt_int(0)).transpose()?.flatten()
+            }
+            _ => None,
         };
         Ok(Self { found, wanted })
     }
@@ -54,6 +60,12 @@ impl Schema {
     }
 }
 
+static POSTGRES_CATALOG: Statement = Statement::new(
+    "SELECT COUNT(*) FROM pg_tables
+     WHERE tablename = '_sqlx_migrations' AND schemaname = ANY (current_schemas(false))",
+);
+static SQLITE_CATALOG: Statement =
+    Statement::new("SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'");
 static APPLIED: Statement = Statement::new("SELECT MAX(version) FROM _sqlx_migrations");
 
 /// Applies what is missing. Concurrent callers wait for one another.

@@ -10,13 +10,25 @@ use towpath_common::port::StoreError;
 
 use super::database::{ACQUIRE_TIMEOUT, classify};
 
-/// Far longer than any statement takes.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Far longer than any statement of the roles takes.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The server, too, gives up who has fallen silent: a leader that stops in the middle of a commit holds the lease's
+/// row, which its successor needs.
+const SESSION: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("lock_timeout", "20s"),
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+];
 
 #[derive(Debug)]
 pub struct PostgresPool {
     options: PgConnectOptions,
     pool_options: PgPoolOptions,
+    /// How long an answer is waited for.
+    patience: Duration,
     /// With the number of those given up before it.
     current: RwLock<(u64, PgPool)>,
 }
@@ -30,15 +42,15 @@ pub struct Connections {
 }
 
 impl PostgresPool {
-    pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
+    pub fn open(url: &str, connections: u32, patience: Duration) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(classify)?;
-        let options = options.application_name("towpath");
+        let options = options.application_name("towpath").options(SESSION);
         let pool_options = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false);
         let first = pool_options.clone().connect_lazy_with(options.clone());
-        Ok(Self { options, pool_options, current: RwLock::new((0, first)) })
+        Ok(Self { options, pool_options, patience, current: RwLock::new((0, first)) })
     }
 
     pub fn now(self: &Arc<Self>) -> Connections {
@@ -64,11 +76,12 @@ impl Connections {
         &self,
         asked: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        let patience = self.of.patience;
+        match tokio::time::timeout(patience, asked).await {
             Ok(answer) => answer.map_err(classify),
             Err(_) => {
                 self.of.give_up(self.number);
-                let why = format!("the database has not answered within {ANSWER_TIMEOUT:?}");
+                let why = format!("the database has not answered within {patience:?}");
                 Err(StoreError::Unavailable(why))
             }
         }

@@ -11,12 +11,17 @@ pub mod users;
 pub mod vault;
 pub mod working;
 
+use std::time::Duration;
+
 use towpath_common::port::StoreError;
 
 use super::database::Database;
 use super::migrate::{Schema, migrate};
+use super::pool::ANSWER_TIMEOUT;
 use super::statement::{self, Dialect};
 use crate::CheckError;
+
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
 
 #[derive(Debug, Clone)]
 pub struct SqlStore {
@@ -26,7 +31,12 @@ pub struct SqlStore {
 impl SqlStore {
     /// Takes `postgres://…`, `sqlite://FILE` or `sqlite::memory:`. Nothing is connected yet.
     pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(url, connections)? })
+        Ok(Self { database: Database::open(url, connections, ANSWER_TIMEOUT)? })
+    }
+
+    /// For what goes through whole tables.
+    pub fn open_for_upkeep(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open(url, 1, UPKEEP_TIMEOUT)? })
     }
 
     /// Connects. What is empty gets its schema, and a file has its schema brought up to date; the older schema of a
@@ -35,7 +45,8 @@ impl SqlStore {
         let schema = self.schema().await?;
         if schema.is_older() && self.database.dialect() == Dialect::Postgres {
             let (found, wanted) = (schema.found.unwrap_or_default(), schema.wanted);
-            return Err(CheckError::Refused(format!(
+            // Somebody may be at it: all of a stack start together.
+            return Err(CheckError::Away(format!(
                 "its schema has version {found}, and this program is for {wanted}; run towpath db migrate with it, \
                  while what runs there goes on"
             )));

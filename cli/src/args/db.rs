@@ -16,7 +16,8 @@ pub enum DbVerb {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Print what `clean` would delete, a run of JSON a line.
+    /// Print the runs that `clean` would delete with their instances and attempts, a run of JSON a line; outputs and
+    /// logs are not in it.
     Export {
         #[command(flatten)]
         retention: RetentionOptions,

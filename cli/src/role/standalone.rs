@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context;
 use towpath_api::{ApiConfig, Metrics};
@@ -41,12 +40,11 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         log_dir: connection.log_dir(),
         database_url: connection.embedded_database_url()?,
         keyring: connection.sealing_keyring()?,
+        policy: connection.policy()?,
         concurrency: options.concurrency,
     })
     .await?;
-    let policy = Arc::new(connection.policy()?);
-    let services = Services { policy, ..engine.services.clone() };
-    let operations = Operations::new(services.clone(), Actor::local(somebody()));
+    let operations = Operations::new(engine.services.clone(), Actor::local(somebody()));
     for dag in &dags {
         operations.deploy(dag, false).await?;
     }
@@ -55,10 +53,10 @@ pub async fn run(connection: &Connection, options: StandaloneOptions) -> anyhow:
         connection.home.display(),
         dags.len()
     );
-    println!("{}", invitation(&services, &options.serving, address).await?);
+    println!("{}", invitation(&engine.services, &options.serving, address).await?);
     let access = access(&options.serving);
     let config = ApiConfig { access, provider, https: is_https(&options.serving), metrics };
-    let serving = towpath_api::serve(listening, services, config, shutdown.clone());
+    let serving = towpath_api::serve(listening, engine.services.clone(), config, shutdown.clone());
     let serving = tokio::spawn(serving);
     let failed = tokio::select! {
         _ = shutdown.wait_for(|stop| *stop) => None,

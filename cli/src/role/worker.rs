@@ -64,7 +64,10 @@ async fn executor(
         ExecutorKind::Docker => {
             let installation = store.installation(&RandomIds.uuid().to_string()).await?;
             let network = options.docker_network.clone();
-            let (memory, policy) = (options.docker_memory, connection.policy()?);
+            let memory = options.docker_memory;
+            let policy = connection.policy()?.with_sources_found(|source| {
+                std::fs::canonicalize(source).ok()?.to_str().map(str::to_owned)
+            });
             let config = DockerConfig { installation, network, memory, policy };
             Arc::new(DockerExecutor::new(config)?)
         }

@@ -148,6 +148,7 @@ async fn run_file(connection: &Connection, options: DagRunOptions) -> anyhow::Re
         home,
         log_dir,
         keyring: connection.keyring()?,
+        policy: connection.policy()?,
         concurrency: options.concurrency,
     })
     .await?;

@@ -15,12 +15,17 @@ use crate::args::{Connection, DbVerb, RetentionOptions};
 use crate::outcome::Outcome;
 
 /// Runs that are deleted in one transaction: others wait for it no longer than for any other.
-const BATCH: u32 = 100;
+const BATCH: usize = 100;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What is asked for is dealt with in well under a second.
 const STALE: Duration = Duration::from_secs(60);
 
 pub async fn run(connection: &Connection, verb: DbVerb) -> anyhow::Result<Outcome> {
+    if connection.server.is_some() {
+        bail!(
+            "db works on the database itself, and not through a server; leave --server (TOWPATH_SERVER) out"
+        );
+    }
     let store = connection.database()?;
     match verb {
         DbVerb::Check => check(&store).await,
@@ -83,12 +88,8 @@ async fn clean(
         return Ok(Outcome::Done);
     }
     let mut deleted = 0;
-    loop {
-        let runs = store.ended_runs(retention, BATCH).await?;
-        let gone = store.delete_runs(&runs).await?;
-        if gone.is_empty() {
-            break;
-        }
+    for runs in store.ended_runs(retention, u32::MAX).await?.chunks(BATCH) {
+        let gone = store.delete_runs(runs).await?;
         for EndedRun { dag_id, run_id, .. } in &gone {
             let logs = run_log_dir(&connection.log_dir(), dag_id, run_id);
             match std::fs::remove_dir_all(&logs) {
@@ -100,7 +101,7 @@ async fn clean(
         }
         deleted += gone.len();
     }
-    println!("{deleted} runs are deleted, with their logs");
+    println!("{deleted} runs are deleted, with their logs as far as they are on this machine");
     Ok(Outcome::Done)
 }
 

@@ -49,8 +49,13 @@ pub fn dag_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Other YAML may lie beside DAG files. Whoever has mistyped the key learns why the file is left out.
 fn is_meant(path: &Path) -> bool {
-    let text = std::fs::read(path).unwrap_or_default();
-    let is_dag = String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("dag:"));
+    // What cannot be read is told where it is read.
+    let Ok(text) = std::fs::read(path) else { return true };
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = text.trim_start_matches('\u{feff}').lines();
+    let is_dag = lines.any(|line| {
+        ["dag:", "\"dag\"", "'dag'", "{"].iter().any(|beginning| line.starts_with(beginning))
+    });
     if !is_dag {
         eprintln!("{}: left out, for it has no key \"dag\"", path.display());
     }

@@ -83,7 +83,7 @@ fn mount(authored: &AuthoredMount) -> Result<Mount, String> {
 }
 
 /// Docker knows them with and without their prefix; one way to write them is one thing to allow.
-fn capability(name: &str) -> String {
+pub(crate) fn capability(name: &str) -> String {
     let name = name.to_ascii_uppercase();
     name.strip_prefix("CAP_").map(str::to_owned).unwrap_or(name)
 }

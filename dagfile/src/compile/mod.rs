@@ -8,6 +8,8 @@ mod task;
 mod templates;
 mod wait;
 
+pub(crate) use container::capability;
+
 use std::collections::BTreeMap;
 
 use chrono_tz::Tz;

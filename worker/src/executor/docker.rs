@@ -6,24 +6,25 @@
 mod body;
 mod cause;
 mod facts;
+mod mounts;
+mod output;
 mod traces;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
-use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, CreateImageOptionsBuilder,
-    DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder,
+    DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder,
     RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use tokio::task::JoinHandle;
-use towpath_common::dag::{Container, Mount, PullPolicy};
+use tokio::time::Instant;
+use towpath_common::dag::{Container, PullPolicy};
 use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{ContainerFacts, Failure, FailureClass};
 use towpath_common::policy::ContainerPolicy;
@@ -31,6 +32,7 @@ use towpath_common::port::Unavailable;
 
 use self::cause::Cause;
 use self::facts::Usage;
+use self::output::{Origin, Output, logged, pump};
 use super::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 use crate::log::AttemptLog;
 
@@ -38,8 +40,10 @@ const SERVICE: &str = "Docker";
 const REMOVED: &str = "its container was removed from outside";
 /// Where a task finds the file for its outputs.
 const OUTPUT_PATH: &str = "/towpath/output";
-/// The first version of Docker that copies files without mounting anything in its own namespace.
-const MOUNTS_SAFE_SINCE: u32 = 23;
+/// How long a daemon that fails may still be there before it has ended.
+const STILL_THERE_AFTER: Duration = Duration::from_secs(2);
+/// How long a daemon may fail to hand out a file before the file is to blame.
+const FILE_PATIENCE: Duration = Duration::from_secs(30);
 /// Between looks at a daemon that is away or a container that has not ended.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long the next of the output of a container that has ended is waited for.
@@ -94,26 +98,6 @@ impl DockerExecutor {
         Ok(())
     }
 
-    /// Before version 23 Docker mounts what a container sees below the container's own files while these are copied
-    /// (its outputs are), and if it is killed then it may delete the one with the other. A single file survives it.
-    async fn keeps_safe(&self, mount: &Mount) -> Result<(), LaunchError> {
-        let is_file = tokio::fs::metadata(&mount.source).await.is_ok_and(|found| !found.is_dir());
-        if mount.read_only || is_file {
-            return Ok(());
-        }
-        let found = self.docker.version().await.map_err(|error| launch_error(&error))?;
-        let version = found.version.unwrap_or_default();
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_none_or(|major| major >= MOUNTS_SAFE_SINCE) {
-            return Ok(());
-        }
-        let why = format!(
-            "mount {mount}: Docker {version} can delete what is in a folder that is mounted writable, when it is \
-             killed; use Docker {MOUNTS_SAFE_SINCE} or newer, or mount it read-only, or single files"
-        );
-        Err(Failure::new(FailureClass::Launch, why).into())
-    }
-
     async fn has_image(&self, image: &str) -> Result<bool, LaunchError> {
         match self.docker.inspect_image(image).await {
             Ok(_) => Ok(true),
@@ -132,7 +116,8 @@ impl DockerExecutor {
         }
     }
 
-    async fn start(&self, name: &str, log: &AttemptLog) -> Result<DockerExecution, LaunchError> {
+    /// All that comes before its start.
+    async fn ready(&self, name: &str, log: AttemptLog) -> Result<DockerExecution, LaunchError> {
         let options = UploadToContainerOptionsBuilder::default().path("/").build();
         let placed = self.docker.upload_to_container(
             name,
@@ -145,9 +130,19 @@ impl DockerExecutor {
         let attached = self.docker.attach_container(name, Some(attach)).await;
         let stream = attached.map_err(|error| launch_error(&error))?.output.boxed();
         let output = Output { stream, origin: Origin::Attached };
-        let execution = DockerExecution::new(&self.docker, name, output, log.clone());
-        self.docker.start_container(name, None).await.map_err(|error| launch_error(&error))?;
-        Ok(execution)
+        Ok(DockerExecution::new(&self.docker, name, output, log))
+    }
+
+    async fn start(&self, name: &str) -> Result<(), LaunchError> {
+        let Err(error) = self.docker.start_container(name, None).await else { return Ok(()) };
+        if let Error::DockerResponseServerError { status_code: 500.., message } = &error {
+            // It is what the container asks for, or that the daemon ends; who is still there means the former.
+            tokio::time::sleep(STILL_THERE_AFTER).await;
+            if let Ok(State::Created) = inspect(&self.docker, name).await {
+                return Err(Failure::new(FailureClass::Launch, message.clone()).into());
+            }
+        }
+        Err(launch_error(&error))
     }
 
     /// Goes on with a container that was made before: by an earlier worker, or by a try whose answer was lost.
@@ -179,10 +174,10 @@ impl Executor for DockerExecutor {
         let refused = |why| Failure::new(FailureClass::Launch, why);
         self.config.policy.check(team, container).map_err(refused)?;
         for mount in &container.mounts {
-            let found = resolved(mount).await;
+            let found = mounts::resolved(mount).await?;
             let as_found = Container { mounts: vec![found], ..container.clone() };
             self.config.policy.check(team, &as_found).map_err(refused)?;
-            self.keeps_safe(mount).await?;
+            mounts::are_safe(&self.docker, mount).await?;
         }
         let image = container.image.as_deref().ok_or_else(|| {
             Failure::new(FailureClass::Launch, "the task names no image; give it one, or a default")
@@ -205,14 +200,21 @@ impl Executor for DockerExecutor {
         log: AttemptLog,
     ) -> Result<Box<dyn Execution>, LaunchError> {
         let name = body::container_name(&spec.attempt);
-        let begun = match self.create(&name, spec).await? {
-            Made::Now => self.start(&name, &log).await,
-            Made::Before => self.take_up(&name, log).await,
+        if let Made::Before = self.create(&name, spec).await? {
+            return Ok(Box::new(self.take_up(&name, log).await?));
+        }
+        let ready = self.ready(&name, log).await;
+        let begun = match &ready {
+            Ok(_) => self.start(&name).await,
+            Err(_) => Ok(()),
         };
-        if matches!(begun, Err(LaunchError::Refused(_))) {
+        // What was surely not started is made anew by the next try.
+        if ready.is_err() || matches!(begun, Err(LaunchError::Refused(_))) {
             remove(&self.docker, &name).await;
         }
-        Ok(Box::new(begun?))
+        let execution = ready?;
+        begun?;
+        Ok(Box::new(execution))
     }
 
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
@@ -240,40 +242,10 @@ impl Executor for DockerExecutor {
     }
 }
 
-/// Where the mount leads, as far as it can be seen from here: a link in an allowed folder may lead out of it.
-async fn resolved(mount: &Mount) -> Mount {
-    let source = tokio::fs::canonicalize(&mount.source).await;
-    let source = source.ok().and_then(|path| path.to_str().map(str::to_owned));
-    Mount { source: source.unwrap_or_else(|| mount.source.clone()), ..mount.clone() }
-}
-
 /// When the container was made.
 enum Made {
     Now,
     Before,
-}
-
-type OutputStream = BoxStream<'static, Result<LogOutput, Error>>;
-
-/// What a container prints.
-struct Output {
-    stream: OutputStream,
-    origin: Origin,
-}
-
-#[derive(Clone, Copy)]
-enum Origin {
-    /// From before its start.
-    Attached,
-    /// From Docker's own log: what was printed and what is printed, or what was printed in all.
-    Followed,
-    Whole,
-}
-
-fn logged(docker: &Docker, name: &str, follow: bool) -> Output {
-    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(follow).build();
-    let origin = if follow { Origin::Followed } else { Origin::Whole };
-    Output { stream: docker.logs(name, Some(options)).boxed(), origin }
 }
 
 struct DockerExecution {
@@ -349,56 +321,6 @@ impl DockerExecution {
     }
 }
 
-/// Copies the container's output into the log to its end. A stream that breaks is begun anew, and so is the log.
-async fn pump(docker: Docker, name: String, mut output: Output, log: AttemptLog) {
-    loop {
-        copy(&mut output.stream, &log).await;
-        let is_complete = is_complete(&docker, &name).await;
-        // Docker may end a log that is followed before its last lines, and so it is read again when nothing is added
-        // to it any more.
-        let follow = match (is_complete, output.origin) {
-            (true, Origin::Attached | Origin::Whole) => return,
-            (true, Origin::Followed) => false,
-            (false, _) => true,
-        };
-        log.restart().await;
-        output = logged(&docker, &name, follow);
-    }
-}
-
-/// Whether the output ended with the container, and not with the daemon.
-async fn is_complete(docker: &Docker, name: &str) -> bool {
-    let mut was_away = false;
-    let mut has_paused = false;
-    loop {
-        match inspect(docker, name).await {
-            // The end of the output comes before that of the container is known.
-            Ok(State::Running) if has_paused => return false,
-            Ok(State::Running) => {}
-            Ok(State::Created | State::Ended { .. }) => return !was_away,
-            Err(error) if is_missing(&error) => return true,
-            Err(_) => was_away = true,
-        }
-        tokio::time::sleep(RETRY_PAUSE).await;
-        has_paused = true;
-    }
-}
-
-/// Copies the output into the log until the stream ends or breaks.
-async fn copy(output: &mut OutputStream, log: &AttemptLog) {
-    let (mut stdout, mut stderr) = (log.stream(), log.stream());
-    while let Some(Ok(piece)) = output.next().await {
-        match piece {
-            LogOutput::StdErr { message } => stderr.write(&message).await,
-            LogOutput::StdOut { message }
-            | LogOutput::Console { message }
-            | LogOutput::StdIn { message } => stdout.write(&message).await,
-        }
-    }
-    stdout.finish().await;
-    stderr.finish().await;
-}
-
 #[async_trait]
 impl Execution for DockerExecution {
     async fn wait(&mut self) -> Ended {
@@ -407,8 +329,9 @@ impl Execution for DockerExecution {
         }
         let ended = self.exited().await;
         if let Some(pump) = &mut self.pump
-            && !self.log.is_filled_by(pump, OUTPUT_AFTER_EXIT).await
+            && !self.log.is_filled_by(pump, OUTPUT_AFTER_EXIT, true).await
         {
+            pump.abort();
             tracing::warn!(container = %self.name, "the rest of its output did not come");
         }
         self.pump = None;
@@ -425,6 +348,7 @@ impl Execution for DockerExecution {
     }
 
     async fn output(&mut self, limit: u64) -> Result<Vec<u8>, Failure> {
+        let until = Instant::now() + FILE_PATIENCE;
         loop {
             match self.archive(limit).await {
                 Ok(archive) => {
@@ -440,6 +364,9 @@ impl Execution for DockerExecution {
                         }
                         Err(_) => {}
                     }
+                }
+                Err(Error::DockerResponseServerError { message, .. }) if Instant::now() > until => {
+                    return Err(Failure::new(FailureClass::Output, message));
                 }
                 Err(error) => {
                     tracing::warn!(container = %self.name, error = words(&error), "looking again");
@@ -509,10 +436,20 @@ async fn inspect(docker: &Docker, name: &str) -> Result<State, Error> {
     })
 }
 
+/// However often the daemon goes away in between.
 async fn kill(docker: &Docker, name: &str, signal: &str) {
-    let options = KillContainerOptionsBuilder::default().signal(signal).build();
-    // A container that has ended cannot be killed, and need not be.
-    let _ = docker.kill_container(name, Some(options)).await;
+    loop {
+        let options = KillContainerOptionsBuilder::default().signal(signal).build();
+        match docker.kill_container(name, Some(options)).await {
+            Ok(()) => return,
+            // A container that has ended cannot be killed, and need not be.
+            Err(Error::DockerResponseServerError { status_code: ..500, .. }) => return,
+            Err(error) => {
+                tracing::warn!(container = name, error = words(&error), "{signal} again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
 }
 
 async fn remove(docker: &Docker, name: &str) {

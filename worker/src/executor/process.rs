@@ -22,7 +22,7 @@ use crate::log::AttemptLog;
 
 /// Settings of Towpath itself, with its credentials, are not for tasks.
 const OWN_PREFIX: &str = "TOWPATH_";
-/// How long the next of the output of a command that has ended is waited for: a child of it may hold the pipe.
+/// How long the output of a command that has ended is waited for: a child of it may hold the pipe.
 const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -171,11 +171,12 @@ impl Execution for Process {
         };
         // What the command has left running in its group ends with it.
         self.signal(Signal::SIGKILL);
-        for mut pipe in self.pipes.drain(..) {
-            if !self.log.is_filled_by(&mut pipe, OUTPUT_AFTER_EXIT).await {
+        for pipe in &mut self.pipes {
+            if !self.log.is_filled_by(pipe, OUTPUT_AFTER_EXIT, false).await {
                 pipe.abort();
             }
         }
+        self.pipes.clear();
         ended
     }
 

@@ -2,11 +2,12 @@
 //! remembers them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::EventsOptionsBuilder;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 
 pub enum Cause {
@@ -14,6 +15,12 @@ pub enum Cause {
     Own,
     Outside(&'static str),
 }
+
+/// An end is told a moment after it.
+const TOLD_AFTER: TimeDelta = TimeDelta::milliseconds(100);
+
+/// If its clock is not set back.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a container exits with whose daemon or machine was stopped.
 const STOPPED: [i64; 3] = [137, 143, 255];
@@ -30,10 +37,16 @@ pub async fn of(
         ("event".to_owned(), vec!["kill".to_owned(), "die".to_owned()]),
     ]);
     // By the daemon's own clock: it answers as soon as that time is over.
-    let until = (ended_at.timestamp() + 1).to_string();
-    let options =
-        EventsOptionsBuilder::default().since("0").until(&until).filters(&filters).build();
-    let events: Vec<_> = docker.events(Some(options)).try_collect().await?;
+    let until = (ended_at + TOLD_AFTER).format("%s%.9f").to_string();
+    let options = EventsOptionsBuilder::default().since("0").until(&until).filters(&filters);
+    let told = docker.events(Some(options.build())).try_collect();
+    let Ok(told) = tokio::time::timeout(TOLD_WITHIN, told).await else { return Ok(Cause::Own) };
+    let events: Vec<_> = match told {
+        Ok(events) => events,
+        // What stands before the daemon may keep its events from us.
+        Err(Error::DockerResponseServerError { status_code: ..500, .. }) => return Ok(Cause::Own),
+        Err(error) => return Err(error),
+    };
     let seen = |wanted: &str| events.iter().any(|event| event.action.as_deref() == Some(wanted));
     Ok(match (seen("kill"), seen("die")) {
         (true, _) => Cause::Outside("its container was stopped from outside"),
