@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use towpath_common::time::{Clock, SystemClock};
 
 use super::stage::{Role, Stage};
 use crate::docker::run_at;
@@ -182,7 +183,10 @@ async fn fall(
         (_, Remedy::StartRedis) => stage.services.redis.kill().await?,
         (_, Remedy::StartPostgres) => stage.services.postgres.kill().await?,
         (Blow::StopDocker, _) => stage.dockerd.stop().await?,
-        (_, Remedy::StartDocker) => stage.dockerd.kill().await?,
+        (_, Remedy::StartDocker) => {
+            stage.docker_kills.push(SystemClock.now());
+            stage.dockerd.kill().await?;
+        }
         (_, Remedy::EmptyDisk) => fill_disk(stage)?,
         (_, Remedy::MendNetwork) => stage.namespace.cut()?,
         (_, Remedy::Unpause(name)) => {

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use towpath_common::time::Timestamp;
 
 use super::namespace::Namespace;
 use crate::cluster::{Addresses, Cluster};
@@ -56,6 +57,8 @@ pub struct Stage {
     logs: Mounted,
     pub cluster: Cluster,
     pub services: Services,
+    /// When Docker was killed, and with it the lines that it had read and not written yet.
+    pub docker_kills: Vec<Timestamp>,
     /// Where the services are, seen from the namespace.
     far: Addresses,
 }
@@ -97,7 +100,9 @@ impl Stage {
         std::fs::write(cluster.dir().join("policy.yaml"), policy)?;
         std::fs::write(cluster.dir().join("step"), "+0\n")?;
         let roles = BTreeMap::new();
-        let mut stage = Self { roles, namespace, dockerd, logs, cluster, services, far };
+        let docker_kills = Vec::new();
+        let mut stage =
+            Self { roles, namespace, dockerd, logs, cluster, services, docker_kills, far };
         for role in Role::SCHEDULERS.into_iter().chain(Role::WORKERS).chain([Role::Api]) {
             stage.start(role).await?;
         }

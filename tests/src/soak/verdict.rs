@@ -12,7 +12,7 @@ use towpath_worker::log_path;
 
 use super::blow::Blow;
 use super::stage::Stage;
-use super::work::{LONG_LINES, Round, SHORT_LINES};
+use super::work::Round;
 use crate::docker::{containers_at, run_at};
 use crate::process::eventually;
 
@@ -38,6 +38,7 @@ pub struct Figures {
     /// Attempts that came to their end, and were taken for lost for all that.
     pub done_twice: usize,
     pub lines: u32,
+    pub lines_lost_by_docker: u32,
     /// From the last remedy to the end of the last run.
     pub caught_up: Duration,
 }
@@ -49,7 +50,12 @@ impl fmt::Display for Figures {
         writeln!(f, "{} tasks, each completed once", self.tasks)?;
         writeln!(f, "{} attempts, {} of them lost", self.attempts, self.lost)?;
         writeln!(f, "{} ran to the end and were done again", self.done_twice)?;
-        writeln!(f, "{} lines of logs, none missing", self.lines)?;
+        let lost = self.lines_lost_by_docker;
+        writeln!(
+            f,
+            "{} lines of logs; {lost} more went with a Docker that was killed",
+            self.lines
+        )?;
         write!(f, "{:.1} s from the last remedy to the end", self.caught_up.as_secs_f64())
     }
 }
@@ -146,12 +152,12 @@ impl About<'_> {
             tell(format!("attempt {number}, its last: {} starts, {} ends", last.starts, last.ends));
         }
         match self.logged(*number) {
-            Ok(lines) => {
+            Ok(lines) if lines == last.lines => figures.lines += lines,
+            Ok(lines) if lines < last.lines && self.outlived_docker() => {
                 figures.lines += lines;
-                if lines != last.lines {
-                    tell(format!("its log has {lines} of {} lines", last.lines));
-                }
+                figures.lines_lost_by_docker += last.lines - lines;
             }
+            Ok(lines) => tell(format!("its log has {lines} of {} lines", last.lines)),
             Err(error) => tell(error),
         }
         figures.tasks += 1;
@@ -160,25 +166,28 @@ impl About<'_> {
         figures.done_twice += earlier.iter().filter(|(_, seen)| seen.ends > 0).count();
     }
 
-    /// How many lines the log has, each in its place.
+    /// Whether its container ran while Docker was killed: what Docker had read of it then is nowhere.
+    fn outlived_docker(&self) -> bool {
+        let instance = &self.record.instance;
+        let (Some(from), Some(to)) = (instance.started_at, instance.ended_at) else { return false };
+        self.stage.docker_kills.iter().any(|kill| (from..=to).contains(kill))
+    }
+
+    /// How many lines the log has, in their order and none of them twice.
     fn logged(&self, number: u32) -> Result<u32, String> {
         let attempt = self.record.attempt();
         let path = log_path(self.stage.logs(), &self.run.dag_id, &self.run.run_id, &attempt);
         let text = std::fs::read_to_string(&path);
         let text = text.map_err(|error| format!("the log of attempt {number}: {error}"))?;
-        let own = text.lines().filter(|line| !line.starts_with("[towpath "));
-        let lines: Vec<&str> = own.collect();
-        let wanted = (0..).map(|i| format!("line {i}"));
-        if let Some((found, wanted)) =
-            lines.iter().zip(wanted).find(|(found, wanted)| *found != wanted)
-        {
-            return Err(format!("its log has {found:?} in the place of {wanted:?}"));
+        let mut next = 0;
+        let mut count = 0;
+        for line in text.lines().filter(|line| !line.starts_with("[towpath ")) {
+            let found = line.strip_prefix("line ").and_then(|number| number.parse::<u32>().ok());
+            let in_order = found.filter(|found| *found >= next);
+            next = 1 + in_order.ok_or_else(|| format!("its log has {line:?} after line {next}"))?;
+            count += 1;
         }
-        let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-        match count {
-            LONG_LINES | SHORT_LINES => Ok(count),
-            _ => Err(format!("its log has {count} lines")),
-        }
+        Ok(count)
     }
 }
 

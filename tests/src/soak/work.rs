@@ -10,8 +10,8 @@ use crate::docker::BUSYBOX;
 use crate::process::eventually;
 
 /// Lines that a long task says, one a second: far longer than the broker waits for an acknowledgement.
-pub const LONG_LINES: u32 = 25;
-pub const SHORT_LINES: u32 = 3;
+const LONG_LINES: u32 = 25;
+const SHORT_LINES: u32 = 3;
 const LAYERS: usize = 5;
 const LONG_LAYERS: usize = 2;
 /// How long a run may take to be accepted while something is always broken.
