@@ -89,6 +89,18 @@ sim: ## Play Towpath in simulated time with faults drawn from SEED, and print al
 sim-mutants: ## Break Towpath in places that matter, in a copy, and see the simulation find it.
 	simulation/mutants.sh
 
+TARGETS ?= dag_file cron template message task_output
+SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: ## Try for SECONDS each what fuzz TARGETS make of what nobody would write.
+	set -e; for target in $(TARGETS); do \
+	    seeds=fuzz/seeds/$$target; [ -d $$seeds ] || seeds=examples/semantics; \
+	    mkdir -p fuzz/corpus/$$target; \
+	    CARGO_TARGET_DIR=target/fuzz cargo fuzz run $$target --sanitizer none fuzz/corpus/$$target $$seeds \
+	        -- -timeout=10 -max_total_time=$(SECONDS); \
+	done
+
 MINUTES ?= 3
 
 .PHONY: soak

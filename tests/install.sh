@@ -13,6 +13,7 @@ ls /usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server >/dev/null 2>&1 || packages+=(ra
 need dockerd docker.io
 need docker-compose docker-compose
 need openssl openssl
+need g++ g++
 need ip iproute2
 [ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 ] || packages+=(faketime)
 need debootstrap debootstrap
@@ -36,6 +37,10 @@ fi
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null || ! command -v npm >/dev/null; then
     echo "install.sh: the web UI and its tests need Node 20 or newer, with npm" >&2
     exit 1
+fi
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    echo "install.sh: installing cargo-fuzz"
+    cargo install --quiet --locked cargo-fuzz
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
     echo "install.sh: installing cargo-nextest"

@@ -13,7 +13,6 @@ use serde_json::Value;
 use towpath_common::id::{RunKey, TaskId, UNMAPPED};
 use towpath_operations::answer::Part;
 use towpath_operations::{InstanceName, PAGE, PAGE_MAX};
-
 use utoipa::IntoParams;
 
 use crate::guard::NUL;

@@ -4,11 +4,14 @@
 //! Architecture invariant: no decision is made here, in Rust or in SQL. Only `cli` and `tests` know
 //! this crate.
 
+mod authorities;
 pub mod bus;
 pub mod queue;
 pub mod store;
 
 use towpath_common::port::StoreError;
+
+pub use authorities::Authorities;
 
 /// What a look at a service has shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -48,7 +48,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Decide what runs next and publish it; of several, one leads.
     Scheduler(SchedulerOptions),
-    /// Run tasks.
+    /// Run tasks; or, as `towpath worker drain NAME`, ask something of a worker.
+    #[command(args_conflicts_with_subcommands = true)]
     Worker(WorkerOptions),
     /// Serve the REST API and the web UI.
     Api(ApiOptions),
@@ -105,7 +106,11 @@ pub enum Command {
 
 impl Command {
     pub fn is_role(&self) -> bool {
-        matches!(self, Self::Scheduler(_) | Self::Worker(_) | Self::Standalone(_) | Self::Api(_))
+        match self {
+            Self::Worker(options) => options.verb.is_none(),
+            Self::Scheduler(_) | Self::Standalone(_) | Self::Api(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -148,6 +153,10 @@ pub enum ExecutorKind {
 
 #[derive(Debug, ClapArgs)]
 pub struct WorkerOptions {
+    /// The verbs of `towpath fleet`.
+    #[command(subcommand)]
+    pub verb: Option<FleetVerb>,
+
     /// The name it keeps across restarts [default: the host's name].
     #[arg(long, env = "TOWPATH_WORKER_NAME")]
     pub name: Option<WorkerName>,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use towpath_backends::Authorities;
 use towpath_backends::bus::MemoryBus;
 use towpath_backends::queue::MemoryQueue;
 use towpath_backends::store::SqlStore;
@@ -49,7 +50,7 @@ impl Engine {
         let home = absolute(&home)?;
         std::fs::create_dir_all(&home).with_context(|| home.display().to_string())?;
         let lock = lock(&home)?;
-        let store = SqlStore::open(&database_url, 1)?;
+        let store = SqlStore::open(&database_url, &Authorities::default(), 1)?;
         // A verb may be looking into the same file at this moment.
         outwait("the database in the home folder", WAIT_VERB, || store.check()).await?;
         let store: Arc<dyn Store> = Arc::new(store);

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, Command, LogFormat};
+use args::{Args, Command, LogFormat, WorkerOptions};
 use outcome::Outcome;
 
 fn main() -> ExitCode {
@@ -41,6 +41,9 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
     let Args { connection, command, .. } = args;
     match command {
         Command::Scheduler(options) => role::scheduler::run(&connection, options).await,
+        Command::Worker(WorkerOptions { verb: Some(verb), .. }) | Command::Fleet(verb) => {
+            verb::fleet::run(&connection, verb).await
+        }
         Command::Worker(options) => role::worker::run(&connection, options).await,
         Command::Api(options) => role::api::run(&connection, options).await,
         Command::Standalone(options) => role::standalone::run(&connection, options).await,
@@ -57,7 +60,6 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::EncryptionKey(verb) => verb::vault::keys(&connection, verb).await,
         Command::Notification(verb) => verb::notification::run(&connection, verb).await,
         Command::Pool(verb) => verb::pool::run(&connection, verb).await,
-        Command::Fleet(verb) => verb::fleet::run(&connection, verb).await,
         Command::Db(verb) => verb::db::run(&connection, verb).await,
         Command::Health(options) => verb::health::run(&connection, options).await,
     }

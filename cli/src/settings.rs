@@ -4,17 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::time::{Instant, sleep};
-use towpath_backends::CheckError;
 use towpath_backends::bus::{MemoryBus, RedisBus};
 use towpath_backends::queue::RabbitQueue;
 use towpath_backends::store::SqlStore;
+use towpath_backends::{Authorities, CheckError};
 use towpath_common::port::{Bus, Queue, Store};
 
 use crate::args::Connection;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// With what says where it is.
+const DATABASE: &str = "the database (--database-url, TOWPATH_DATABASE_URL)";
 /// Connections of one role: the loop, the lease, and what runs beside them.
 const DATABASE_CONNECTIONS: u32 = 4;
 
@@ -42,22 +44,32 @@ impl Connection {
         Ok(url)
     }
 
+    fn authorities(&self) -> anyhow::Result<Authorities> {
+        let Some(path) = &self.ca_file else { return Ok(Authorities::default()) };
+        Authorities::read(path).map_err(|why| {
+            anyhow!(
+                "the certificates in {} (--ca-file, TOWPATH_CA_FILE) cannot be used: {why}",
+                path.display()
+            )
+        })
+    }
+
     fn wait(&self, default: Duration) -> Duration {
         self.wait.unwrap_or(default)
     }
 
     /// The database as it is.
     pub fn database(&self) -> anyhow::Result<SqlStore> {
-        let store = SqlStore::open_for_upkeep(&self.database_url()?);
-        store.context("the database (--database-url, TOWPATH_DATABASE_URL) cannot be used")
+        let store = SqlStore::open_for_upkeep(&self.database_url()?, &self.authorities()?);
+        store.with_context(|| format!("{DATABASE} cannot be used"))
     }
 
     /// The store, with its schema up to date.
     pub async fn store(&self, wait: Duration) -> anyhow::Result<Arc<dyn Store>> {
-        let what = "the database (--database-url, TOWPATH_DATABASE_URL)";
-        let store = SqlStore::open(&self.database_url()?, DATABASE_CONNECTIONS);
-        let store = store.with_context(|| format!("{what} cannot be used"))?;
-        outwait(what, self.wait(wait), || store.check()).await?;
+        let store =
+            SqlStore::open(&self.database_url()?, &self.authorities()?, DATABASE_CONNECTIONS);
+        let store = store.with_context(|| format!("{DATABASE} cannot be used"))?;
+        outwait(DATABASE, self.wait(wait), || store.check()).await?;
         Ok(Arc::new(store))
     }
 
@@ -67,7 +79,7 @@ impl Connection {
                 "RabbitMQ is needed (--rabbitmq-url, TOWPATH_RABBITMQ_URL), such as amqp://localhost"
             );
         };
-        let queue = RabbitQueue::new(url);
+        let queue = RabbitQueue::new(url, &self.authorities()?);
         outwait("RabbitMQ (--rabbitmq-url, TOWPATH_RABBITMQ_URL)", self.wait(wait), || {
             queue.check()
         })
@@ -80,7 +92,8 @@ impl Connection {
             bail!("Redis is needed (--redis-url, TOWPATH_REDIS_URL), such as redis://localhost");
         };
         let what = "Redis (--redis-url, TOWPATH_REDIS_URL)";
-        let bus = RedisBus::new(url).with_context(|| format!("{what} cannot be used"))?;
+        let bus = RedisBus::new(url, &self.authorities()?)
+            .with_context(|| format!("{what} cannot be used"))?;
         outwait(what, self.wait(wait), || bus.check()).await?;
         Ok(Arc::new(bus))
     }

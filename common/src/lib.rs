@@ -21,6 +21,7 @@ pub mod id;
 pub mod message;
 pub mod notification;
 pub mod outcome;
+pub mod output;
 pub mod params;
 pub mod plan;
 pub mod policy;

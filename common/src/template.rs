@@ -4,6 +4,7 @@
 //! just before launch, and checked when the Dag is deployed: a name that cannot be known is refused
 //! before anything runs, and what is undefined when rendering is an error, never an empty text.
 
+mod bounds;
 mod check;
 mod context;
 mod date;
@@ -58,9 +59,12 @@ impl Renderer {
         if !is_template(template) {
             return Ok(template.to_owned());
         }
-        self.environment
-            .render_str(template, &self.context)
-            .map_err(|error| format!("{template:?}: {}", words(&error)))
+        let mut text = bounds::Text::default();
+        let parsed = self.environment.template_from_str(template);
+        let rendered =
+            parsed.and_then(|parsed| parsed.render_captured_to(&self.context, &mut text));
+        rendered.map_err(|error| format!("{template:?}: {}", words(&error)))?;
+        Ok(text.into_string())
     }
 }
 
@@ -81,6 +85,9 @@ pub fn wants_lookup<'a>(mut texts: impl Iterator<Item = &'a str>) -> bool {
 }
 
 fn words(error: &Error) -> String {
+    if let Some(words) = bounds::words(error) {
+        return words;
+    }
     match error.detail() {
         Some(detail) => format!("{} ({detail})", error.kind()),
         None => error.kind().to_string(),
@@ -91,6 +98,7 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     date::add_filters(&mut environment);
+    bounds::set(&mut environment);
     environment
 }
 

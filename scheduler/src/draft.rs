@@ -31,6 +31,8 @@ pub struct Draft {
     pub notifications: Vec<Notification>,
     pub asset_events: Vec<AssetEvent>,
     pub asset_offsets: Vec<AssetOffset>,
+    /// Tasks that have their instances instead of the one that they were born with.
+    pub expanded: Vec<(RunKey, TaskId)>,
     /// Instances whose outputs are no longer theirs.
     pub cleared: Vec<(RunKey, TaskId, i32)>,
     pub consumed: Vec<String>,
@@ -80,6 +82,7 @@ impl Draft {
             notifications: std::mem::take(&mut self.notifications),
             asset_events: std::mem::take(&mut self.asset_events),
             asset_offsets: std::mem::take(&mut self.asset_offsets),
+            expanded: std::mem::take(&mut self.expanded),
             cleared: std::mem::take(&mut self.cleared),
             consumed: std::mem::take(&mut self.consumed),
         }

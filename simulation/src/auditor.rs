@@ -1,21 +1,25 @@
 //! Whether all is well, by the store's last word, by what the witness saw, and by nothing of the scheduler's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
-use towpath_common::id::AttemptKey;
+use towpath_common::id::{AttemptKey, DagId};
 use towpath_common::outcome::FailureClass;
 use towpath_common::port::{DagStore, PeopleStore};
-use towpath_common::run::{DagRun, InstanceRecord};
+use towpath_common::run::{DagRun, InstanceRecord, RunType};
 use towpath_common::state::{RunState, TaskState};
 
 use crate::fleet::Ground;
+use crate::order;
+use crate::shape::{BACKFILLED_RUNS, SCHEDULED_RUNS};
+use crate::store::History;
 use crate::yard::Seen;
 
 /// What is wrong, in sentences; nothing if all is well.
 pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
-    let mut wrong = Vec::new();
+    let mut wrong = missing_runs(ground);
     leaders(ground, &mut wrong);
+    let History { marked, cleared, exceeded, .. } = ground.history().clone();
+    wrong.extend(exceeded.into_iter().take(3));
     let seen = ground.yard.seen();
     for attempt in ground.yard.left() {
         wrong.push(format!("the container of {attempt} is left over"));
@@ -30,8 +34,20 @@ pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
             continue;
         }
         let records = ground.store.instances(run.key).await?;
-        states(&run, &records, &mut wrong);
-        for record in &records {
+        let is_marked = |record: &InstanceRecord| marked.contains(&(run.key, record.task.clone()));
+        if !records.iter().any(is_marked) {
+            states(&run, &records, &mut wrong);
+        }
+        if !cleared.contains(&run.key)
+            && !records.iter().any(is_marked)
+            && let Some(dag) = ground.store.dag_version(&run.version).await?
+        {
+            order::check(&dag, &records, &by_attempt, &mut wrong);
+        }
+        // What people have marked and what waits without a worker ends without a container.
+        let ran =
+            |record: &&InstanceRecord| !is_marked(record) && !record.task.as_str().starts_with('w');
+        for record in records.iter().filter(ran) {
             let earlier = ground
                 .store
                 .ended_attempts(run.key, &record.task, record.instance.map_index)
@@ -42,9 +58,38 @@ pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// Every interval of a schedule has one run, so has every interval of a backfill, and what people asked for is there.
+pub fn missing_runs(ground: &Ground) -> Vec<String> {
+    let (runs, history) = (ground.store.every_run(), ground.history());
+    let mut wrong = Vec::new();
+    for (dag_id, nature) in &history.natures {
+        let wanted = [
+            (RunType::Scheduled, if nature.scheduled { SCHEDULED_RUNS } else { 0 }),
+            (
+                RunType::Backfill,
+                if history.backfilled.contains(dag_id) { BACKFILLED_RUNS } else { 0 },
+            ),
+        ];
+        for (kind, wanted) in wanted {
+            let own = runs.iter().filter(|run| run.dag_id == *dag_id && run.run_type == kind);
+            let dates: Vec<_> = own.map(|run| run.logical_date).collect();
+            let different: BTreeSet<_> = dates.iter().collect();
+            if (dates.len(), different.len()) != (wanted, wanted) {
+                wrong.push(format!("{dag_id} has {kind} runs for {dates:?}, not {wanted}"));
+            }
+        }
+    }
+    let is_there = |(dag_id, run_id): &&(DagId, String)| {
+        runs.iter().any(|run| run.dag_id == *dag_id && run.run_id == *run_id)
+    };
+    let lost = history.triggered.iter().filter(|asked| !is_there(asked));
+    wrong.extend(lost.map(|(dag_id, run_id)| format!("{dag_id} {run_id} was asked for in vain")));
+    wrong
+}
+
 /// A leader that was replaced commits nothing more, and an attempt is given to one worker.
 fn leaders(ground: &Ground, wrong: &mut Vec<String>) {
-    let history = ground.history.lock().unwrap_or_else(PoisonError::into_inner);
+    let history = ground.history();
     if let Some(pair) = history.terms.windows(2).find(|pair| pair[0] > pair[1]) {
         wrong.push(format!("a leader of term {} committed after one of {}", pair[1], pair[0]));
     }
@@ -59,8 +104,11 @@ fn leaders(ground: &Ground, wrong: &mut Vec<String>) {
 fn states(run: &DagRun, records: &[InstanceRecord], wrong: &mut Vec<String>) {
     let name = |record: &InstanceRecord| format!("{} {} {}", run.dag_id, run.run_id, record.task);
     for record in records.iter().filter(|record| !record.instance.state.is_terminal()) {
-        let state = record.instance.state;
-        wrong.push(format!("{} is {state} in a run that has ended", name(record)));
+        let all = records
+            .iter()
+            .map(|one| format!("{}[{}] {}", one.task, one.instance.map_index, one.instance.state));
+        let (state, all) = (record.instance.state, all.collect::<Vec<_>>().join(", "));
+        wrong.push(format!("{} is {state} in a run that has ended: {all}", name(record)));
     }
     let failed = |record: &&InstanceRecord| record.instance.state == TaskState::Failed;
     if run.state == RunState::Success && !records.is_empty() && records.iter().all(|r| failed(&r)) {

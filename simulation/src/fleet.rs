@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use crate::yard::{SimulatedDocker, Yard};
 
 /// How far clocks are apart, at most, in microseconds.
 const SKEW: usize = 1_000_000;
-const REST_MAX: Duration = Duration::from_secs(25);
+const REST_LEAST: Duration = Duration::from_millis(50);
 
 /// In the order in which they are asked for, so that two plays have the same.
 #[derive(Default)]
@@ -64,6 +64,17 @@ impl Ground {
     pub fn rendering(store: &Arc<dyn Store>) -> Rendering {
         let vault = Arc::new(Vault::new(Arc::clone(store), Keyring::default(), std::iter::empty()));
         Rendering { store: Arc::clone(store), vault }
+    }
+
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every run has ended and nothing is left to be done.
+    pub fn is_done(&self) -> bool {
+        let runs = self.store.every_run();
+        let ended = runs.iter().all(|run| run.state.is_terminal());
+        ended && !runs.is_empty() && self.store.is_settled() && self.yard.left().is_empty()
     }
 
     fn skew(&self) -> i64 {
@@ -128,7 +139,7 @@ impl Ground {
             if *over.borrow_and_update() {
                 return;
             }
-            let rest = self.weather.chance.between(Duration::from_millis(50), REST_MAX);
+            let rest = self.weather.chance.between(REST_LEAST, self.weather.faults().rest_max);
             tokio::select! {
                 biased;
                 () = sleep(rest) => {}

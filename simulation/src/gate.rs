@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
 use towpath_common::time::{Clock, Timestamp};
 
 use crate::chance::Chance;
@@ -24,7 +25,7 @@ pub enum Service {
     Docker,
 }
 
-/// How often what goes wrong.
+/// How often what goes wrong, and for how long.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     /// A process dies in a call.
@@ -35,6 +36,17 @@ pub struct Faults {
     pub lost_message: f64,
     /// It arrives twice.
     pub doubled_message: f64,
+    /// It arrives after others that were sent later.
+    pub late_message: f64,
+    pub late_max: Duration,
+    /// Services are away.
+    pub outage_max: Duration,
+    /// A process is stopped, and goes on.
+    pub pause_max: Duration,
+    /// A dead process is away.
+    pub rest_max: Duration,
+    /// Whether somebody removes containers.
+    pub removals: bool,
 }
 
 /// What happened, in order.
@@ -52,6 +64,7 @@ pub struct Weather {
     began: Instant,
     faults: Mutex<Faults>,
     away: Mutex<BTreeMap<Service, Instant>>,
+    stopped: Mutex<BTreeMap<String, Instant>>,
     trace: Mutex<Trace>,
 }
 
@@ -67,6 +80,7 @@ impl Weather {
             began: Instant::now(),
             faults: Mutex::new(faults),
             away: Mutex::default(),
+            stopped: Mutex::default(),
             trace: Mutex::new(trace),
         }
     }
@@ -79,6 +93,7 @@ impl Weather {
     pub fn clear_up(&self) {
         *locked(&self.faults) = Faults::default();
         locked(&self.away).clear();
+        locked(&self.stopped).clear();
     }
 
     pub fn take_away(&self, service: Service, time: Duration) {
@@ -87,6 +102,16 @@ impl Weather {
 
     fn is_away(&self, service: Service) -> bool {
         locked(&self.away).get(&service).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// As with SIGSTOP and, after that time, SIGCONT.
+    pub fn stop(&self, process: &str, time: Duration) {
+        self.note(|| format!("{process} is stopped for {:.1} s", time.as_secs_f64()));
+        locked(&self.stopped).insert(process.to_owned(), Instant::now() + time);
+    }
+
+    fn stopped_until(&self, process: &str) -> Option<Instant> {
+        locked(&self.stopped).get(process).copied().filter(|until| *until > Instant::now())
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -134,31 +159,39 @@ impl Clock for SkewedClock {
 pub struct Gate {
     pub process: String,
     pub weather: Arc<Weather>,
-    dead: watch::Sender<bool>,
+    dead: AtomicBool,
+    died: Notify,
 }
 
 impl Gate {
     pub fn new(process: &str, weather: &Arc<Weather>) -> Arc<Self> {
         let (process, weather) = (process.to_owned(), Arc::clone(weather));
-        Arc::new(Self { process, weather, dead: watch::Sender::new(false) })
+        Arc::new(Self { process, weather, dead: AtomicBool::new(false), died: Notify::new() })
     }
 
     pub fn die(&self) {
-        if !self.dead.send_replace(true) {
+        if !self.dead.swap(true, Ordering::Relaxed) {
             locked(&self.weather.trace).crashes += 1;
             self.weather.note(|| format!("{} dies", self.process));
+            self.died.notify_waiters();
         }
     }
 
     /// Resolves when the process has died.
     pub async fn death(&self) {
-        let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
+        let died = self.died.notified();
+        if !self.dead.load(Ordering::Relaxed) {
+            died.await;
+        }
     }
 
-    /// The dead do nothing more.
+    /// The dead do nothing more, and the stopped nothing yet.
     async fn live(&self) {
-        if *self.dead.borrow() {
+        if self.dead.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
+        }
+        while let Some(until) = self.weather.stopped_until(&self.process) {
+            sleep_until(until).await;
         }
     }
 

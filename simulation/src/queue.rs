@@ -1,9 +1,11 @@
 //! The queue and the bus as one process reaches them. What they may do: lose, double and delay.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 use towpath_backends::bus::MemoryBus;
 use towpath_backends::queue::MemoryQueue;
 use towpath_common::change::{Changes, News, Place};
@@ -11,10 +13,31 @@ use towpath_common::id::QueueName;
 use towpath_common::message::{Announcement, Dispatch, Topic};
 use towpath_common::port::{Bus, Consumer, Delivery, Queue, Subscription, Unavailable};
 
-use crate::gate::{Gate, Service};
+use crate::chance::Chance;
+use crate::gate::{Faults, Gate, Service};
 
 fn away(service: &'static str) -> impl FnOnce(String) -> Unavailable {
     move |why| Unavailable::new(service, why)
+}
+
+/// How late each copy of a message arrives: usually one, at once.
+fn post(chance: &Chance, faults: Faults) -> Vec<Duration> {
+    let copies = [!chance.happens(faults.lost_message), chance.happens(faults.doubled_message)];
+    let late = |_| match chance.happens(faults.late_message) {
+        true => chance.between(Duration::ZERO, faults.late_max),
+        false => Duration::ZERO,
+    };
+    copies.into_iter().filter(|copy| *copy).map(late).collect()
+}
+
+async fn deliver(late: Duration, message: impl Future<Output = ()> + Send + 'static) {
+    if late.is_zero() {
+        return message.await;
+    }
+    tokio::spawn(async move {
+        sleep(late).await;
+        message.await;
+    });
 }
 
 pub struct GatedQueue {
@@ -28,12 +51,13 @@ impl Queue for GatedQueue {
         self.gate.pass(Service::Queue, "publish").await.map_err(away("the queue"))?;
         let (chance, faults) = (&self.gate.weather.chance, self.gate.weather.faults());
         for dispatch in batch {
-            let one = std::slice::from_ref(dispatch);
-            if !chance.happens(faults.lost_message) {
-                self.inner.publish(one).await?;
-            }
-            if chance.happens(faults.doubled_message) {
-                self.inner.publish(one).await?;
+            for late in post(chance, faults) {
+                let (queue, one) = (self.inner.clone(), dispatch.clone());
+                deliver(late, async move {
+                    // The queue in memory takes everything.
+                    let _ = queue.publish(std::slice::from_ref(&one)).await;
+                })
+                .await;
             }
         }
         self.gate.answered(Service::Queue).await.map_err(away("the queue"))
@@ -108,11 +132,12 @@ impl Bus for GatedBus {
     async fn announce(&self, topic: Topic, what: &Announcement) -> Result<(), Unavailable> {
         self.gate.pass(Service::Bus, "announce").await.map_err(away("the bus"))?;
         let (chance, faults) = (&self.gate.weather.chance, self.gate.weather.faults());
-        if !chance.happens(faults.lost_message) {
-            self.inner.announce(topic, what).await?;
-        }
-        if chance.happens(faults.doubled_message) {
-            self.inner.announce(topic, what).await?;
+        for late in post(chance, faults) {
+            let (bus, what) = (self.inner.clone(), what.clone());
+            deliver(late, async move {
+                let _ = bus.announce(topic, &what).await;
+            })
+            .await;
         }
         Ok(())
     }

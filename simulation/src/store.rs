@@ -1,6 +1,6 @@
 //! The store as one process reaches it, and the history of what was done to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,14 +29,28 @@ use towpath_common::vault::{Entry, EntryKind};
 use uuid::Uuid;
 
 use crate::gate::{Gate, Service};
+use crate::overseer;
+use crate::shape::Nature;
 
 /// What the auditor wants to know and the store forgets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     /// The term of each commit, in order.
     pub terms: Vec<i64>,
     /// Who was given each attempt, in order.
     pub claims: BTreeMap<AttemptKey, Vec<WorkerName>>,
+    /// What each Dag is, whatever its versions.
+    pub natures: BTreeMap<DagId, Nature>,
+    /// The runs that people have asked for.
+    pub triggered: Vec<(DagId, String)>,
+    /// The runs of which people have cleared something.
+    pub cleared: BTreeSet<RunKey>,
+    /// What people have marked.
+    pub marked: BTreeSet<(RunKey, TaskId)>,
+    /// The Dags that people have asked a backfill of.
+    pub backfilled: BTreeSet<DagId>,
+    /// Where limits did not hold.
+    pub exceeded: Vec<String>,
 }
 
 pub struct GatedStore {
@@ -114,7 +128,11 @@ gated!(SchedulerStore {
     ) -> Result<(), StoreError> {
         self.call("commit", async {
             self.inner.commit(lease, commit, now).await?;
-            self.remember(|history| history.terms.push(lease.term));
+            self.remember(|history| {
+                history.terms.push(lease.term);
+                let wrong = overseer::look(&self.inner, &history.natures, commit);
+                history.exceeded.extend(wrong);
+            });
             Ok(())
         })
         .await

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use towpath_tests::cluster::{Addresses, Cluster, binary};
+use towpath_tests::cluster::{Cluster, binary};
 use towpath_tests::process::eventually;
-use towpath_tests::service::postgres::fresh_database;
 
-use crate::ports::service;
+use crate::ports::{addresses, service};
 
 struct Home(tempfile::TempDir);
 
@@ -248,12 +247,7 @@ fn standalone_serves_until_it_is_told_to_stop() {
 /// Docker is away: the worker says so and claims nothing; when it is there, the work is done.
 #[tokio::test]
 async fn a_worker_without_docker_claims_nothing() -> anyhow::Result<()> {
-    let cluster = Cluster::new(Addresses {
-        database_url: fresh_database(&service("POSTGRES")).await?,
-        rabbitmq_url: service("RABBITMQ"),
-        redis_url: service("REDIS"),
-    })
-    .await?;
+    let cluster = Cluster::new(addresses().await?).await?;
     let _scheduler = cluster.scheduler()?;
     // A lane of its own: other tests use the same broker.
     let lane = format!("lane{}", std::process::id());
@@ -281,12 +275,7 @@ async fn a_worker_without_docker_claims_nothing() -> anyhow::Result<()> {
 /// Pause holds what has not begun; a run keeps the version that it began with.
 #[tokio::test]
 async fn a_paused_dag_waits_and_a_run_keeps_its_version() -> anyhow::Result<()> {
-    let cluster = Cluster::new(Addresses {
-        database_url: fresh_database(&service("POSTGRES")).await?,
-        rabbitmq_url: service("RABBITMQ"),
-        redis_url: service("REDIS"),
-    })
-    .await?;
+    let cluster = Cluster::new(addresses().await?).await?;
     let lane = format!("pause{}", std::process::id());
     let _scheduler = cluster.scheduler()?;
     let process = ["--queues", lane.as_str(), "--executor", "process"];
@@ -375,12 +364,7 @@ fn everything_in_one_process_is_on_sqlite() {
 /// A run of long ago with all that is its, one of today, and one that goes on.
 #[tokio::test]
 async fn what_ended_long_ago_is_shown_kept_and_cleaned_away() -> anyhow::Result<()> {
-    let addresses = Addresses {
-        database_url: fresh_database(&service("POSTGRES")).await?,
-        rabbitmq_url: service("RABBITMQ"),
-        redis_url: service("REDIS"),
-    };
-    for cluster in [Cluster::embedded().await?, Cluster::new(addresses).await?] {
+    for cluster in [Cluster::embedded().await?, Cluster::new(addresses().await?).await?] {
         let is_embedded = cluster.addresses.rabbitmq_url.is_empty();
         let _engine = match is_embedded {
             true => vec![cluster.standalone()?],
@@ -416,35 +400,5 @@ async fn what_ended_long_ago_is_shown_kept_and_cleaned_away() -> anyhow::Result<
             assert!(checked.contains(count), "{count}: {checked}");
         }
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_older_schema_is_left_alone_until_it_is_migrated() -> anyhow::Result<()> {
-    use sqlx::{Connection, Executor};
-    let database_url = fresh_database(&service("POSTGRES")).await?;
-    let home = Home::new();
-    let run =
-        |args: &[&str]| home.towpath(args).env("TOWPATH_DATABASE_URL", &database_url).output();
-    let empty = run(&["db", "check"])?;
-    assert!(text(&empty.stderr).contains("towpath db migrate makes its tables"), "{empty:?}");
-    assert_eq!(run(&["db", "migrate"])?.status.code(), Some(0));
-    // As the version before the last has left it.
-    let mut connection = sqlx::PgConnection::connect(&database_url).await?;
-    connection.execute("DROP TABLE audit, credential, app_user").await?;
-    connection.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await?;
-    let refused = run(&["run", "list"])?;
-    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
-    assert!(text(&refused.stderr).contains("run towpath db migrate"), "{refused:?}");
-    let migrated = run(&["db", "migrate"])?;
-    assert_eq!(text(&migrated.stdout), "schema 2 is now 3\n", "{migrated:?}");
-    assert_eq!(run(&["run", "list"])?.status.code(), Some(0));
-    // As a later program has left it.
-    connection
-        .execute("INSERT INTO _sqlx_migrations SELECT 99, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 3")
-        .await?;
-    let newer = run(&["run", "list"])?;
-    assert_eq!(newer.status.code(), Some(2), "{newer:?}");
-    assert!(text(&newer.stderr).contains("use a newer towpath"), "{newer:?}");
     Ok(())
 }

@@ -15,11 +15,10 @@ use anyhow::Context;
 use towpath_common::id::instance_name;
 use towpath_common::run::{DagRun, InstanceRecord};
 use towpath_common::state::TaskState;
-use towpath_tests::cluster::{Addresses, Cluster};
+use towpath_tests::cluster::Cluster;
 use towpath_tests::process::Process;
-use towpath_tests::service::postgres::fresh_database;
 
-use crate::ports::service;
+use crate::ports::addresses;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,12 +42,7 @@ impl Place {
     }
 
     async fn stack(name: &str) -> anyhow::Result<Self> {
-        let cluster = Cluster::new(Addresses {
-            database_url: fresh_database(&service("POSTGRES")).await?,
-            rabbitmq_url: service("RABBITMQ"),
-            redis_url: service("REDIS"),
-        });
-        Self::with_roles(cluster.await?, name)
+        Self::with_roles(Cluster::new(addresses().await?).await?, name)
     }
 
     /// A scheduler and a worker with a lane of its own.

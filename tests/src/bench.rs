@@ -7,10 +7,12 @@ pub mod embedded;
 pub mod floor;
 pub mod latency;
 pub mod memory;
+pub mod overload;
 pub mod schedules;
 pub mod takeover;
 pub mod throughput;
 pub mod ui;
+pub mod upgrade;
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use towpath_backends::Authorities;
 use towpath_backends::bus::RedisBus;
 use towpath_backends::store::SqlStore;
 use towpath_common::port::{Bus, Store};
@@ -13,6 +14,8 @@ use towpath_common::run::DagRun;
 use towpath_rendering::Keyring;
 
 use crate::process::{Process, eventually};
+use crate::service::Services;
+use crate::service::postgres::fresh_database;
 
 /// The `towpath` binary of this build.
 pub fn binary() -> anyhow::Result<PathBuf> {
@@ -42,10 +45,20 @@ pub struct Cluster {
 
 impl Cluster {
     pub async fn new(addresses: Addresses) -> anyhow::Result<Self> {
-        let store = SqlStore::open(&addresses.database_url, 2)?;
+        let store = SqlStore::open(&addresses.database_url, &Authorities::default(), 2)?;
         store.migrate().await?;
         let dir = tempfile::Builder::new().prefix("towpath-cluster-").tempdir()?;
         Ok(Self { addresses, store: Arc::new(store), key: Keyring::generate(), dir })
+    }
+
+    /// On a fresh database of these services.
+    pub async fn on(services: &Services) -> anyhow::Result<Self> {
+        Self::new(Addresses {
+            database_url: fresh_database(&services.postgres.url()).await?,
+            rabbitmq_url: services.rabbitmq.url(),
+            redis_url: services.redis.url(),
+        })
+        .await
     }
 
     /// One process with a database file and nothing else; its schedulers and workers are
@@ -53,7 +66,7 @@ impl Cluster {
     pub async fn embedded() -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("towpath-embedded-").tempdir()?;
         let database_url = format!("sqlite://{}", dir.path().join("towpath.db").display());
-        let store = SqlStore::open(&database_url, 2)?;
+        let store = SqlStore::open(&database_url, &Authorities::default(), 2)?;
         store.migrate().await?;
         let addresses =
             Addresses { database_url, rabbitmq_url: String::new(), redis_url: String::new() };
@@ -65,7 +78,7 @@ impl Cluster {
     }
 
     pub fn bus(&self) -> anyhow::Result<Arc<dyn Bus>> {
-        Ok(Arc::new(RedisBus::new(&self.addresses.redis_url)?))
+        Ok(Arc::new(RedisBus::new(&self.addresses.redis_url, &Authorities::default())?))
     }
 
     pub fn dir(&self) -> &Path {
@@ -133,7 +146,7 @@ impl Cluster {
         self.find(run_id).await
     }
 
-    async fn find(&self, run_id: &str) -> anyhow::Result<DagRun> {
+    pub async fn find(&self, run_id: &str) -> anyhow::Result<DagRun> {
         eventually("the run is created", Duration::from_secs(30), || async {
             // The database may be away while it is asked.
             Ok(self.store.find_runs(None, run_id).await.ok().and_then(|mut runs| runs.pop()))

@@ -1,4 +1,4 @@
-//! A server that people's notifications go to: it keeps what comes, and refuses every message the first time.
+//! A server that people's notifications go to: it keeps what comes, and may refuse every message the first time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,14 +26,25 @@ struct Held {
 #[derive(Clone)]
 pub struct Receiver {
     pub url: String,
+    is_willing: bool,
     held: Arc<Mutex<Held>>,
 }
 
 impl Receiver {
+    /// One that refuses every message the first time.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::serve(false).await
+    }
+
+    /// One that takes all messages.
+    pub async fn willing() -> anyhow::Result<Self> {
+        Self::serve(true).await
+    }
+
+    async fn serve(is_willing: bool) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let receiver = Self { url, held: Arc::default() };
+        let receiver = Self { url, is_willing, held: Arc::default() };
         let routes = Router::new().fallback(take).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Ok(receiver)
@@ -64,7 +75,7 @@ async fn take(
         headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let key = headers.get("idempotency-key").cloned().unwrap_or_default();
     let mut held = receiver.held();
-    if held.refused.insert(key) {
+    if !receiver.is_willing && held.refused.insert(key) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     held.taken.push(Received { path: uri.path().to_owned(), headers, body });

@@ -1,7 +1,8 @@
 //! PostgreSQL, Redis and RabbitMQ, each an instance of the test's own: a folder, a free port, a process
-//! that can be killed and started again with its data.
+//! that can be killed and started again with its data. Each can be reached encrypted, too.
 
 mod dockerd;
+mod encryption;
 pub mod mariadb;
 pub mod postgres;
 mod rabbitmq;
@@ -11,6 +12,7 @@ pub mod s3;
 use std::path::Path;
 
 pub use dockerd::Dockerd;
+pub use encryption::Encryption;
 pub use postgres::Postgres;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use towpath_common::dag::Task;
 use towpath_common::id::AttemptKey;
 use towpath_common::outcome::{Failure, FailureClass, Outcome, Outputs, Report};
+use towpath_common::output::{OUTPUT_MAX, parse};
 use towpath_common::port::{StoreError, Unavailable};
 use towpath_common::time::Timestamp;
 use towpath_rendering::{Masker, RenderError};
@@ -16,7 +17,6 @@ use crate::context::RunContext;
 use crate::desk::{Desk, StopReason};
 use crate::executor::{AttemptSpec, Ended, Execution, LaunchError};
 use crate::log::{AttemptLog, log_path};
-use crate::output::{OUTPUT_MAX, parse};
 
 /// Between tries to reach a service that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

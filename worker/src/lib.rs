@@ -14,12 +14,12 @@ mod adoption;
 mod attempt;
 mod context;
 mod desk;
+mod disk;
 pub mod executor;
 mod heartbeat;
 mod intake;
 mod log;
 mod measure;
-mod output;
 mod reporter;
 mod spool;
 

@@ -1,14 +1,13 @@
 //! What an attempt prints, in a file of its own, written while it runs.
 
-use std::io::{ErrorKind, SeekFrom};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use regex::Regex;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,6 +15,8 @@ use towpath_common::dag::RetryRule;
 use towpath_common::id::{AttemptKey, DagId, UNMAPPED};
 use towpath_common::time::Timestamp;
 use towpath_rendering::{MaskedStream, Masker};
+
+use crate::disk::on_disk;
 
 /// Airflow's layout, under the log folder.
 pub fn log_path(log_dir: &Path, dag_id: &DagId, run_id: &str, attempt: &AttemptKey) -> PathBuf {
@@ -46,8 +47,7 @@ const END_MAX: u64 = 64 * 1024;
 pub struct AttemptLog {
     path: Arc<Path>,
     file: Arc<Mutex<Option<Place>>>,
-    /// Whether somebody waits for a full disk.
-    held_up: Arc<AtomicBool>,
+    /// When the disk was found to be full, until something is written again.
     full_since: Arc<std::sync::Mutex<Option<Instant>>>,
     /// How often something was.
     written: Arc<AtomicU64>,
@@ -62,24 +62,19 @@ struct Place {
 }
 
 impl Place {
-    async fn open(path: &Path) -> std::io::Result<Self> {
+    fn open(path: &Path) -> std::io::Result<Self> {
         if let Some(parent) = path.parent() {
-            tokio::fs::create_dir_all(parent).await?;
+            std::fs::create_dir_all(parent)?;
         }
-        let file = File::options().create(true).append(true).open(path).await?;
-        let length = file.metadata().await?.len();
+        let file = File::options().create(true).append(true).open(path)?;
+        let length = file.metadata()?.len();
         Ok(Self { file, length })
     }
 
     /// All of it, or nothing that stays.
-    async fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let written = async {
-            self.file.write_all(bytes).await?;
-            // A file of tokio's holds bytes back until it is flushed; readers follow the file.
-            self.file.flush().await
-        };
-        if let Err(error) = written.await {
-            self.file.set_len(self.length).await?;
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            self.file.set_len(self.length)?;
             return Err(error);
         }
         self.length += bytes.len() as u64;
@@ -111,7 +106,6 @@ impl AttemptLog {
         Self {
             path: path.into(),
             file: Arc::default(),
-            held_up: Arc::default(),
             full_since: Arc::default(),
             written: Arc::default(),
             masker: Arc::default(),
@@ -132,7 +126,7 @@ impl AttemptLog {
                 return true;
             }
             let grows = bounded && self.written.load(Ordering::Relaxed) != before;
-            if !grows && !self.held_up.load(Ordering::Relaxed) {
+            if !grows && !self.waits_for_room() {
                 return false;
             }
         }
@@ -154,20 +148,30 @@ impl AttemptLog {
         if bytes.is_empty() {
             return;
         }
-        let mut place = self.file.lock().await;
-        while let Err(error) = self.append(&mut place, bytes).await {
+        // Held until all is written, so that what comes later stands below.
+        let mut place = Arc::clone(&self.file).lock_owned().await;
+        let bytes: Arc<[u8]> = bytes.into();
+        loop {
+            let (path, bytes) = (Arc::clone(&self.path), Arc::clone(&bytes));
+            let written;
+            (place, written) = on_disk(move || {
+                let written = append(&mut place, &path, &bytes);
+                (place, written)
+            })
+            .await;
+            let Err(error) = written else { break };
             let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-            if !is_full || self.has_waited_enough() {
-                tracing::error!(path = %self.path.display(), %error, "the log cannot be written");
-                self.held_up.store(false, Ordering::Relaxed);
-                return;
-            }
-            if !self.held_up.swap(true, Ordering::Relaxed) {
+            if is_full && self.full_since().is_none() {
                 tracing::warn!(path = %self.path.display(), %error, "the log waits for room");
+                self.full_since().replace(Instant::now());
+            }
+            if !is_full || !self.waits_for_room() {
+                tracing::error!(path = %self.path.display(), %error, "the log cannot be written");
+                self.full_since().take_if(|_| !is_full);
+                return;
             }
             sleep(ROOM_PAUSE).await;
         }
-        self.held_up.store(false, Ordering::Relaxed);
         self.full_since().take();
         self.written.fetch_add(1, Ordering::Relaxed);
     }
@@ -176,18 +180,9 @@ impl AttemptLog {
         self.full_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For room, since the disk was found to be full, and not for each write anew.
-    fn has_waited_enough(&self) -> bool {
-        let now = Instant::now();
-        now.duration_since(*self.full_since().get_or_insert(now)) > ROOM_PATIENCE
-    }
-
-    async fn append(&self, place: &mut Option<Place>, bytes: &[u8]) -> std::io::Result<()> {
-        let place = match place {
-            Some(place) => place,
-            None => place.insert(Place::open(&self.path).await?),
-        };
-        place.append(bytes).await
+    /// Not for each write anew, but since the disk was found to be full.
+    fn waits_for_room(&self) -> bool {
+        self.full_since().is_some_and(|since| since.elapsed() <= ROOM_PATIENCE)
     }
 
     /// A line of Towpath's own, told apart from the task's.
@@ -200,7 +195,8 @@ impl AttemptLog {
         if rules.iter().all(|rule| rule.log.is_none()) {
             return Vec::new();
         }
-        let end = self.end().await.unwrap_or_default();
+        let path = Arc::clone(&self.path);
+        let end = on_disk(move || end_of(&path)).await.unwrap_or_default();
         let matches = |rule: &RetryRule| {
             let pattern = rule.log.as_deref().and_then(|text| Regex::new(text).ok());
             pattern.is_some_and(|pattern| pattern.is_match(&end))
@@ -208,23 +204,37 @@ impl AttemptLog {
         (0..).zip(rules).filter(|(_, rule)| matches(rule)).map(|(number, _)| number).collect()
     }
 
-    async fn end(&self) -> std::io::Result<String> {
-        let mut file = File::open(&self.path).await?;
-        let length = file.metadata().await?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(END_MAX))).await?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).await?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
     /// Empties the log: the whole output is about to be written again.
     pub async fn restart(&self) {
-        let mut place = self.file.lock().await;
-        *place = None;
-        if let Err(error) = tokio::fs::remove_file(&self.path).await
+        let mut place = Arc::clone(&self.file).lock_owned().await;
+        let path = Arc::clone(&self.path);
+        // With the lock: whoever writes next writes into a new file, also if nobody waits for this any more.
+        let removed = on_disk(move || {
+            *place = None;
+            std::fs::remove_file(path)
+        })
+        .await;
+        if let Err(error) = removed
             && error.kind() != ErrorKind::NotFound
         {
             tracing::error!(path = %self.path.display(), %error, "the log cannot be restarted");
         }
     }
+}
+
+fn append(place: &mut Option<Place>, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let place = match place {
+        Some(place) => place,
+        None => place.insert(Place::open(path)?),
+    };
+    place.append(bytes)
+}
+
+fn end_of(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(END_MAX)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

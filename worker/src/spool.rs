@@ -40,8 +40,10 @@ impl Spool {
     /// What an earlier life of this worker has left. A file that cannot be read is left where it is.
     pub fn left_over(&self) -> Vec<Report> {
         let Ok(entries) = std::fs::read_dir(&self.dir) else { return Vec::new() };
-        let paths = entries.flatten().map(|entry| entry.path());
-        let reports = paths.filter(|path| path.extension().is_some_and(|e| e == "json")).filter_map(|path| {
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort_unstable();
+        let reports = paths.into_iter().filter_map(|path| {
             let read = std::fs::read(&path).map_err(|error| error.to_string());
             let report = read.and_then(|b| serde_json::from_slice(&b).map_err(|e| e.to_string()));
             report

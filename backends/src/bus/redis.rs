@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
+use redis::{ConnectionAddr, IntoConnectionInfo, TlsCertificates};
 use tokio::sync::{OnceCell, mpsc};
 use towpath_common::change::{Changes, News, Place};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
 
-use crate::CheckError;
+use crate::{Authorities, CheckError};
 
 const SERVICE: &str = "Redis";
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,9 +43,18 @@ pub struct RedisBus {
 }
 
 impl RedisBus {
-    /// Connects on first use.
-    pub fn new(url: &str) -> Result<Self, Unavailable> {
-        let client = redis::Client::open(url).map_err(unavailable)?;
+    /// Connects on first use; encrypted if the URL is a `rediss://` one.
+    pub fn new(url: &str, authorities: &Authorities) -> Result<Self, Unavailable> {
+        let info = url.into_connection_info().map_err(unavailable)?;
+        let client = match (info.addr(), authorities.pem()) {
+            (ConnectionAddr::TcpTls { .. }, Some(pem)) => {
+                let root_cert = Some(pem.as_bytes().to_vec());
+                let certificates = TlsCertificates { client_tls: None, root_cert };
+                redis::Client::build_with_tls(info, certificates)
+            }
+            _ => redis::Client::open(info),
+        };
+        let client = client.map_err(unavailable)?;
         Ok(Self { client, publisher: OnceCell::new(), reader: OnceCell::new() })
     }
 
@@ -101,7 +111,7 @@ impl Bus for RedisBus {
         let text = serde_json::to_vec(what).map_err(unavailable)?;
         let mut publisher = self.publisher().await?;
         let mut publish = redis::cmd("PUBLISH");
-        publish.arg(topic.as_str()).arg(text);
+        publish.arg(channel(&self.client, topic)).arg(text);
         publish.query_async::<()>(&mut publisher).await.map_err(unavailable)
     }
 
@@ -148,10 +158,16 @@ impl Bus for RedisBus {
     }
 }
 
+/// Channels are one for all databases of a server, so its number is in their names: who has a database of their own
+/// hears nobody else.
+fn channel(client: &redis::Client, topic: Topic) -> String {
+    format!("{}:{}", topic.as_str(), client.get_connection_info().redis_settings().db())
+}
+
 async fn subscribe(client: &redis::Client, topic: Topic) -> Result<PubSub, Unavailable> {
     let connecting = async {
         let mut pubsub = client.get_async_pubsub().await?;
-        pubsub.subscribe(topic.as_str()).await?;
+        pubsub.subscribe(channel(client, topic)).await?;
         Ok::<_, redis::RedisError>(pubsub)
     };
     match tokio::time::timeout(TIMEOUT, connecting).await {

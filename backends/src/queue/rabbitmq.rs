@@ -15,6 +15,8 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, BasicRejectOptions,
     ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
+use lapin::runtime::default_runtime;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use tokio::sync::Mutex;
@@ -22,7 +24,7 @@ use towpath_common::id::QueueName;
 use towpath_common::message::Dispatch;
 use towpath_common::port::{Consumer, Delivery, Queue, Unavailable};
 
-use crate::CheckError;
+use crate::{Authorities, CheckError};
 
 const SERVICE: &str = "RabbitMQ";
 /// Where messages go that no worker can read.
@@ -39,8 +41,15 @@ fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable::new(SERVICE, error)
 }
 
-pub struct RabbitQueue {
+/// Where the broker is.
+#[derive(Clone)]
+struct Address {
     url: String,
+    authorities: Authorities,
+}
+
+pub struct RabbitQueue {
+    address: Address,
     publisher: Mutex<Option<Publisher>>,
     /// Looks at lanes, whatever the publisher waits for.
     inspector: Mutex<Option<Publisher>>,
@@ -55,10 +64,10 @@ struct Publisher {
 }
 
 impl RabbitQueue {
-    /// Connects on first use, and again whenever the connection was lost.
-    pub fn new(url: &str) -> Self {
+    /// Connects on first use, and again whenever the connection was lost; encrypted if the URL is an `amqps://` one.
+    pub fn new(url: &str, authorities: &Authorities) -> Self {
         Self {
-            url: url.to_owned(),
+            address: Address { url: url.to_owned(), authorities: authorities.clone() },
             publisher: Mutex::default(),
             inspector: Mutex::default(),
             consumers: Mutex::default(),
@@ -67,7 +76,7 @@ impl RabbitQueue {
 
     /// Connects now.
     pub async fn check(&self) -> Result<(), CheckError> {
-        connect(&self.url).await.map(drop).map_err(|error| {
+        connect(&self.address).await.map(drop).map_err(|error| {
             let why = error.detail;
             // The broker's words for a wrong account or virtual host, and the client's for what is
             // no address.
@@ -79,9 +88,12 @@ impl RabbitQueue {
     }
 }
 
-async fn connect(url: &str) -> Result<Connection, Unavailable> {
+async fn connect(address: &Address) -> Result<Connection, Unavailable> {
     let properties = ConnectionProperties::default().with_connection_name("towpath".into());
-    let connecting = Connection::connect(url, properties);
+    let cert_chain = address.authorities.pem().map(str::to_owned);
+    let tls = OwnedTLSConfig { identity: None, cert_chain };
+    let runtime = default_runtime().map_err(unavailable)?;
+    let connecting = Connection::connect_with_config(&address.url, properties, tls, runtime);
     match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(connected) => connected.map_err(unavailable),
         Err(_) => Err(unavailable("it does not answer")),
@@ -104,8 +116,8 @@ async fn declare(channel: &Channel, queue: &QueueName) -> Result<u32, Unavailabl
     declared.map(|queue| queue.message_count()).map_err(unavailable)
 }
 
-async fn delete(url: &str, lanes: &BTreeSet<&QueueName>) -> Result<(), Unavailable> {
-    let connection = connect(url).await?;
+async fn delete(address: &Address, lanes: &BTreeSet<&QueueName>) -> Result<(), Unavailable> {
+    let connection = connect(address).await?;
     for queue in lanes {
         let channel = connection.create_channel().await.map_err(unavailable)?;
         let options = QueueDeleteOptions::default();
@@ -124,8 +136,8 @@ async fn declare_dead_letters(channel: &Channel) -> Result<(), Unavailable> {
 }
 
 impl Publisher {
-    async fn open(url: &str) -> Result<Self, Unavailable> {
-        let connection = connect(url).await?;
+    async fn open(address: &Address) -> Result<Self, Unavailable> {
+        let connection = connect(address).await?;
         let channel = connection.create_channel().await.map_err(unavailable)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
         declare_dead_letters(&channel).await?;
@@ -166,13 +178,13 @@ impl Queue for RabbitQueue {
         // Taken out, so that a failed or abandoned attempt leaves no half-used channel behind.
         let mut publisher = match place.take() {
             Some(publisher) => publisher,
-            None => Publisher::open(&self.url).await?,
+            None => Publisher::open(&self.address).await?,
         };
         match tokio::time::timeout(CONFIRM_TIMEOUT, publisher.publish(batch)).await {
             Ok(published) => published?,
             Err(_) => {
                 let lanes: BTreeSet<&QueueName> = batch.iter().map(|d| &d.queue).collect();
-                let deleting = delete(&self.url, &lanes);
+                let deleting = delete(&self.address, &lanes);
                 let deleted = tokio::time::timeout(CONNECT_TIMEOUT, deleting).await;
                 let deleted = matches!(deleted, Ok(Ok(())));
                 tracing::error!(?lanes, deleted, "lanes that do not confirm are made anew");
@@ -189,7 +201,7 @@ impl Queue for RabbitQueue {
             // Taken out, so that a look that was given up leaves no half-used channel behind.
             let inspector = match place.take() {
                 Some(inspector) => inspector,
-                None => Publisher::open(&self.url).await?,
+                None => Publisher::open(&self.address).await?,
             };
             // Declaring again what exists answers with its count.
             let count = declare(&inspector.channel, queue).await?;
@@ -210,7 +222,7 @@ impl Queue for RabbitQueue {
         let mut place = self.consumers.lock().await;
         let connection = match place.take() {
             Some(connection) if connection.status().connected() => connection,
-            _ => connect(&self.url).await?,
+            _ => connect(&self.address).await?,
         };
         let mut lanes = Vec::new();
         for queue in queues {

@@ -15,6 +15,7 @@ use towpath_common::port::StoreError;
 
 use super::pool::{Connections, PostgresPool};
 use super::statement::{Dialect, Statement};
+use crate::Authorities;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -115,9 +116,15 @@ pub enum Transaction {
 
 impl Database {
     /// `postgres://…`, `sqlite://FILE` or `sqlite::memory:`. Connects on first use.
-    pub fn open(url: &str, connections: u32, patience: Duration) -> Result<Self> {
+    pub fn open(
+        url: &str,
+        authorities: &Authorities,
+        connections: u32,
+        patience: Duration,
+    ) -> Result<Self> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgres(Arc::new(PostgresPool::open(url, connections, patience)?)));
+            let pool = PostgresPool::open(url, authorities, connections, patience)?;
+            return Ok(Self::Postgres(Arc::new(pool)));
         }
         let options: SqliteConnectOptions = url.parse().map_err(classify)?;
         let options = options

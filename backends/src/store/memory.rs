@@ -16,7 +16,7 @@ use towpath_common::backfill::{Backfill, BackfillId, BackfillState};
 use towpath_common::command::InboxItem;
 use towpath_common::dag::Dag;
 use towpath_common::id::{
-    AttemptKey, DagId, EntryName, PoolName, RunKey, TaskId, VersionId, WorkerName,
+    AttemptKey, DagId, EntryName, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName,
 };
 use towpath_common::notification::{Notification, NotificationStatus};
 use towpath_common::outcome::{ContainerFacts, Outputs};
@@ -71,6 +71,11 @@ impl MemoryStore {
     /// Every run that there is, for whoever looks at the whole afterwards.
     pub fn every_run(&self) -> Vec<DagRun> {
         self.tables().runs.values().cloned().collect()
+    }
+
+    /// And every instance.
+    pub fn every_instance(&self) -> Vec<InstanceRecord> {
+        self.tables().instances.values().cloned().collect()
     }
 
     /// Whether nothing waits to be read by a scheduler.
@@ -386,6 +391,9 @@ impl SchedulerStore for MemoryStore {
         for record in &commit.ended_attempts {
             let key = (record_place(record), record.instance.attempt);
             tables.ended_attempts.entry(key).or_insert_with(|| record.clone());
+        }
+        for (run, task) in &commit.expanded {
+            tables.instances.remove(&(*run, task.clone(), UNMAPPED));
         }
         for place in &commit.cleared {
             tables.xcoms.remove(place);

@@ -1,4 +1,7 @@
 //! Brings a database to the schema of this program: embedded, in order, forward only.
+//!
+//! **Invariant.** A migration expands (it adds: programs of before go on) or contracts (it takes away what no supported
+//! program uses, and says so in `schema_support`), and never both: docs/adr/0022-upgrades.md.
 
 use std::borrow::Cow;
 
@@ -11,7 +14,11 @@ use super::statement::{Dialect, Statement};
 
 const INITIAL: &str = include_str!("../../migrations/0001_initial.sql");
 const USERS: &str = include_str!("../../migrations/0003_users.sql");
+const SUPPORT: &str = include_str!("../../migrations/0004_support.sql");
 const TUNING_POSTGRES: &str = include_str!("../../migrations/0002_tuning.postgres.sql");
+
+/// The first version that says which programs may use it.
+const SUPPORT_SINCE: i64 = 4;
 
 fn migration(version: i64, name: &'static str, sql: &'static str) -> Migration {
     let kind = MigrationType::Simple;
@@ -22,9 +29,10 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
     let initial = migration(1, "initial", INITIAL);
     let tuning = migration(2, "tuning", TUNING_POSTGRES);
     let users = migration(3, "users", USERS);
+    let support = migration(SUPPORT_SINCE, "support", SUPPORT);
     match dialect {
-        Dialect::Postgres => vec![initial, tuning, users],
-        Dialect::Sqlite => vec![initial, users],
+        Dialect::Postgres => vec![initial, tuning, users, support],
+        Dialect::Sqlite => vec![initial, users, support],
     }
 }
 
@@ -33,6 +41,8 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
 pub struct Schema {
     pub found: Option<i64>,
     pub wanted: i64,
+    /// What a program must at least be for to work here.
+    pub oldest: i64,
 }
 
 impl Schema {
@@ -51,7 +61,17 @@ impl Schema {
             }
             _ => None,
         };
-        Ok(Self { found, wanted })
+        let support = match found {
+            Some(SUPPORT_SINCE..) => database.fetch(&SUPPORTED, Vec::new()).await?,
+            _ => Vec::new(),
+        };
+        let oldest = support.first().map(|row| row.int(0)).transpose()?.unwrap_or_default();
+        Ok(Self { found, wanted, oldest })
+    }
+
+    /// Whether this program works with it as it is.
+    pub fn is_usable(&self) -> bool {
+        self.found.is_some_and(|found| found >= self.wanted) && self.oldest <= self.wanted
     }
 
     /// Whether there is something that a newer program has to change first.
@@ -67,9 +87,13 @@ static POSTGRES_CATALOG: Statement = Statement::new(
 static SQLITE_CATALOG: Statement =
     Statement::new("SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'");
 static APPLIED: Statement = Statement::new("SELECT MAX(version) FROM _sqlx_migrations");
+static SUPPORTED: Statement = Statement::new("SELECT MAX(oldest) FROM schema_support");
 
 /// Applies what is missing. Concurrent callers wait for one another.
 pub async fn migrate(database: &Database) -> Result<(), StoreError> {
+    if Schema::of(database).await?.is_usable() {
+        return Ok(());
+    }
     let migrator = Migrator::with_migrations(migrations(database.dialect()));
     let outcome = match database {
         Database::Postgres(pool) => migrator.run(pool.now().pool()).await,
@@ -84,7 +108,7 @@ pub async fn migrate(database: &Database) -> Result<(), StoreError> {
         }
         MigrateError::ExecuteMigration(error, _) => classify(error),
         MigrateError::VersionMissing(version) => StoreError::Corrupt(format!(
-            "its schema has version {version}, which this program does not know; use a newer towpath"
+            "its schema has version {version}, and no longer what this program needs; use a newer towpath"
         )),
         error => StoreError::Corrupt(error.to_string()),
     })

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use towpath_common::port::StoreError;
 
 use super::database::{ACQUIRE_TIMEOUT, classify};
+use crate::Authorities;
 
 /// Far longer than any statement of the roles takes.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,8 +43,13 @@ pub struct Connections {
 }
 
 impl PostgresPool {
-    pub fn open(url: &str, connections: u32, patience: Duration) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = url.parse().map_err(classify)?;
+    pub fn open(
+        url: &str,
+        authorities: &Authorities,
+        connections: u32,
+        patience: Duration,
+    ) -> Result<Self, StoreError> {
+        let options = verified(url.parse().map_err(classify)?, url, authorities);
         let options = options.application_name("towpath").options(SESSION);
         let pool_options = PgPoolOptions::new()
             .max_connections(connections)
@@ -85,5 +91,19 @@ impl Connections {
                 Err(StoreError::Unavailable(why))
             }
         }
+    }
+}
+
+/// Who names authorities wants to be sure of whom it talks to: without an `sslmode` in the URL the server must have a
+/// certificate and the name in it, and with `require` a certificate, as for PostgreSQL's own clients.
+fn verified(options: PgConnectOptions, url: &str, authorities: &Authorities) -> PgConnectOptions {
+    let Some(pem) = authorities.pem() else { return options };
+    let options = options.ssl_root_cert_from_pem(pem.as_bytes().to_vec());
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let names = |key: &str| query.split('&').any(|pair| pair.split('=').next() == Some(key));
+    match options.get_ssl_mode() {
+        _ if !names("sslmode") && !names("ssl-mode") => options.ssl_mode(PgSslMode::VerifyFull),
+        PgSslMode::Require => options.ssl_mode(PgSslMode::VerifyCa),
+        _ => options,
     }
 }

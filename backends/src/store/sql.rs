@@ -19,7 +19,7 @@ use super::database::Database;
 use super::migrate::{Schema, migrate};
 use super::pool::ANSWER_TIMEOUT;
 use super::statement::{self, Dialect};
-use crate::CheckError;
+use crate::{Authorities, CheckError};
 
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -30,19 +30,26 @@ pub struct SqlStore {
 
 impl SqlStore {
     /// Takes `postgres://…`, `sqlite://FILE` or `sqlite::memory:`. Nothing is connected yet.
-    pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(url, connections, ANSWER_TIMEOUT)? })
+    pub fn open(
+        url: &str,
+        authorities: &Authorities,
+        connections: u32,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open(url, authorities, connections, ANSWER_TIMEOUT)? })
     }
 
     /// For what goes through whole tables.
-    pub fn open_for_upkeep(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(url, 1, UPKEEP_TIMEOUT)? })
+    pub fn open_for_upkeep(url: &str, authorities: &Authorities) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open(url, authorities, 1, UPKEEP_TIMEOUT)? })
     }
 
     /// Connects. What is empty gets its schema, and a file has its schema brought up to date; the older schema of a
     /// server, which others may be using, is left to whoever keeps it.
     pub async fn check(&self) -> Result<(), CheckError> {
         let schema = self.schema().await?;
+        if schema.is_usable() {
+            return Ok(());
+        }
         if schema.is_older() && self.database.dialect() == Dialect::Postgres {
             let (found, wanted) = (schema.found.unwrap_or_default(), schema.wanted);
             // Somebody may be at it: all of a stack start together.

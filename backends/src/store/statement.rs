@@ -72,6 +72,7 @@ pub fn all() -> impl Iterator<Item = &'static Statement> {
         outbox::STATEMENTS,
         reading::STATEMENTS,
         upkeep::STATEMENTS,
+        upkeep::DELETES,
         users::STATEMENTS,
     ]
     .into_iter()

@@ -14,13 +14,19 @@ pub struct Connection {
     #[arg(long, global = true, env = "TOWPATH_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// amqp://…, for the scheduler and workers.
+    /// amqp://… or, encrypted, amqps://…, for the scheduler and workers.
     #[arg(long, global = true, env = "TOWPATH_RABBITMQ_URL", hide_env_values = true)]
     pub rabbitmq_url: Option<String>,
 
-    /// redis://…; without it verbs are noticed about a second later.
+    /// redis://… or, encrypted, rediss://…; without it verbs are noticed about a second later.
     #[arg(long, global = true, env = "TOWPATH_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// Certificates (PEM) of authorities that vouch for RabbitMQ, Redis and PostgreSQL, besides those that the machine
+    /// trusts. PostgreSQL must then be encrypted and vouched for, unless its URL has another sslmode; without this
+    /// file that is as its URL says [default there: encrypted if the server can, and not verified].
+    #[arg(long, global = true, env = "TOWPATH_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 
     /// What seals variables and connections: keys of `towpath encryption-key generate`, by commas; the first
     /// seals, all open [default: a file in the home folder].

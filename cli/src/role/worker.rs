@@ -74,7 +74,7 @@ async fn executor(
         ExecutorKind::Process => {
             Arc::new(ProcessExecutor::new(absolute(&state_dir.join("scratch"))?))
         }
-        ExecutorKind::Noop => Arc::new(NoopExecutor),
+        ExecutorKind::Noop => Arc::new(NoopExecutor::default()),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::json;
-use towpath_backends::store::{EndedRun, Retention, SqlStore};
+use towpath_backends::store::{EndedRun, Retention, Schema, SqlStore};
 use towpath_common::id::UNMAPPED;
 use towpath_common::port::{DagStore as _, PeopleStore as _};
 use towpath_common::time::{Clock, SystemClock};
@@ -31,22 +31,33 @@ pub async fn run(connection: &Connection, verb: DbVerb) -> anyhow::Result<Outcom
         DbVerb::Check => check(&store).await,
         DbVerb::Migrate => migrate(&store).await,
         DbVerb::Clean { retention, dry_run } => {
+            usable(&store).await?;
             clean(connection, &store, &retention, dry_run).await
         }
-        DbVerb::Export { retention } => export(&store, &retention).await,
+        DbVerb::Export { retention } => {
+            usable(&store).await?;
+            export(&store, &retention).await
+        }
     }
 }
 
-async fn check(store: &SqlStore) -> anyhow::Result<Outcome> {
+/// Fails unless the schema is one that this program works with.
+async fn usable(store: &SqlStore) -> anyhow::Result<Schema> {
     let schema = store.schema().await?;
     let Some(found) = schema.found else {
         bail!("it is empty; towpath db migrate makes its tables")
     };
-    println!("schema {found}, of {} that this program is for", schema.wanted);
-    if found != schema.wanted {
-        let what = if schema.is_older() { "run towpath db migrate" } else { "use a newer towpath" };
-        bail!("the schema is not this program's: {what}");
+    if schema.is_usable() {
+        return Ok(schema);
     }
+    let what = if schema.is_older() { "run towpath db migrate" } else { "use a newer towpath" };
+    bail!("the schema, {found}, is not this program's, {}: {what}", schema.wanted)
+}
+
+async fn check(store: &SqlStore) -> anyhow::Result<Outcome> {
+    let schema = usable(store).await?;
+    let found = schema.found.unwrap_or_default();
+    println!("schema {found}, of {} that this program is for", schema.wanted);
     for (what, count) in store.figures().await? {
         println!("{count:>12}  {what}");
     }
@@ -61,6 +72,7 @@ async fn migrate(store: &SqlStore) -> anyhow::Result<Outcome> {
     let before = store.schema().await?;
     store.migrate().await?;
     match before.found {
+        Some(found) if before.is_usable() => println!("schema {found} stays as it is"),
         Some(found) => println!("schema {found} is now {}", before.wanted),
         None => println!("schema {} is made", before.wanted),
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use towpath_common::id::{DagId, UNMAPPED};
 use towpath_common::state::TaskState;
-use towpath_operations::answer::{Graph, Run, TaskInstance, TaskInstanceDetail, Triggered};
+use towpath_operations::answer::{
+    DagDetail, Graph, Run, TaskInstance, TaskInstanceDetail, Triggered,
+};
 
 use super::change;
 use super::plan::short;
@@ -21,7 +23,7 @@ pub async fn run(connection: &Connection, verb: RunVerb) -> anyhow::Result<Outco
             let client = connection.client().await?;
             if let Some(dag) = &dag {
                 // An empty list would say that it has no runs.
-                client.deployed(dag).await?;
+                let _: DagDetail = client.get(at(&["dags", dag.as_str()])).await?;
             }
             print_runs(&list(&client, state, dag.as_ref(), limit).await?);
         }

@@ -112,6 +112,8 @@ pub struct Commit {
     pub asset_offsets: Vec<AssetOffset>,
     /// Whom to tell what. Those that the outbox has, or had, are left out.
     pub notifications: Vec<Notification>,
+    /// Tasks that were expanded: the one instance that each was born with is no more.
+    pub expanded: Vec<(RunKey, TaskId)>,
     /// Instances that were cleared: what they had passed on is gone.
     pub cleared: Vec<(RunKey, TaskId, i32)>,
     /// Inbox items that are dealt with.

@@ -91,6 +91,7 @@ impl World {
                 Decision::Expand { task, .. } => {
                     let all = run.instances_of(task).iter().map(|instance| (key, *instance));
                     draft.instances.extend(all);
+                    draft.expanded.push((key, run.plan.task(task).id.clone()));
                 }
                 Decision::Exclude { instance, .. } => {
                     draft.instances.insert((key, instance));

@@ -96,7 +96,8 @@ impl World {
 
     /// Decides what the restored runs call for.
     pub fn settle_all(&mut self, now: Timestamp, draft: &mut Draft) {
-        let keys: Vec<RunKey> = self.runs.keys().copied().collect();
+        let mut keys: Vec<RunKey> = self.runs.keys().copied().collect();
+        keys.sort_unstable();
         for key in keys {
             let Some(run) = self.runs.get_mut(&key) else { continue };
             let decisions = settle(run, &self.rules, now);

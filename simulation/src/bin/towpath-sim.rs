@@ -17,6 +17,9 @@ struct Args {
     /// Stop at the first seed that fails.
     #[arg(long)]
     first: bool,
+    /// Play each twice, and compare the traces.
+    #[arg(long)]
+    twice: bool,
     /// Print all that happens.
     #[arg(long)]
     trace: bool,
@@ -27,7 +30,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let (mut hours, mut failed) = (0.0, 0);
     for seed in args.seed..args.seed + args.count {
-        let played = towpath_simulation::play(seed, args.trace)?;
+        let mut played = towpath_simulation::play(seed, args.trace)?;
+        if args.twice && towpath_simulation::play(seed, false)?.trace != played.trace {
+            played.wrong.push("it did not play twice the same".to_owned());
+        }
         hours += played.took.as_secs_f64() / 3600.0;
         played.lines.iter().for_each(|line| println!("{line}"));
         if args.count == 1 || !played.wrong.is_empty() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use towpath_backends::Authorities;
 use towpath_backends::bus::{MemoryBus, RedisBus};
 use towpath_common::change::{Changes, InstanceChange, News, Place};
 use towpath_common::id::{AttemptKey, RunKey, UNMAPPED, WorkerName};
@@ -105,10 +106,10 @@ async fn memory() {
 
 #[tokio::test]
 async fn redis() {
-    // A server of its own: topics are the same for all users of one.
+    // A server of its own: topics are the same for all users of a database.
     let dir = tempfile::tempdir().expect("a folder");
     let server = Redis::start(dir.path()).await.expect("it starts");
-    let bus = || Arc::new(RedisBus::new(&server.url()).expect("a URL"));
+    let bus = || Arc::new(RedisBus::new(&server.url(), &Authorities::default()).expect("a URL"));
     exercise(bus()).await;
     the_feed_goes_on_from_any_place_that_is_kept(bus()).await;
 }
@@ -117,7 +118,7 @@ async fn redis() {
 async fn an_outage_is_a_gap_and_then_all_goes_on() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut server = Redis::start(dir.path()).await.expect("it starts");
-    let bus = RedisBus::new(&server.url()).expect("a URL");
+    let bus = RedisBus::new(&server.url(), &Authorities::default()).expect("a URL");
     let mut subscription = bus.subscribe(Topic::Scheduler).await.expect("listens");
     bus.announce(Topic::Scheduler, &claimed(1)).await.expect("announced");
     assert_eq!(next(&mut subscription).await, BusEvent::Announced(claimed(1)));
@@ -141,7 +142,7 @@ async fn a_server_that_answers_nonsense_is_one_that_is_away() {
             let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\x00\xff\xfe$-7\r\n").await;
         }
     });
-    let bus = RedisBus::new(&url).expect("a URL");
+    let bus = RedisBus::new(&url, &Authorities::default()).expect("a URL");
     let patience = std::time::Duration::from_secs(20);
     let news = claimed(1);
     let announced = tokio::time::timeout(patience, bus.announce(Topic::Scheduler, &news)).await;

@@ -224,9 +224,24 @@ async fn a_container_that_was_left_is_found_and_taken_up_with_its_whole_output()
     assert_eq!(containers_of(&installation).expect("lists"), Vec::<String>::new());
 }
 
+/// Runs of the same names have the same keys in both.
+#[tokio::test]
+async fn two_installations_on_one_daemon_leave_one_another_alone() {
+    let (one, of_one) = docker();
+    let (two, of_two) = docker();
+    let spec = one.spec("sleep 60");
+    let (first, _) = one.launch(&spec).await;
+    let (second, _) = two.launch(&spec).await;
+    first.remove().await;
+    assert_eq!(containers_of(&of_one).expect("Docker answers"), [""; 0]);
+    assert_eq!(containers_of(&of_two).expect("Docker answers").len(), 1);
+    assert_eq!(two.executor.traces().await.expect("Docker answers"), [spec.attempt]);
+    second.remove().await;
+}
+
 #[tokio::test]
 async fn limits_and_labels_are_on_the_container() {
-    let (bench, _) = docker();
+    let (bench, installation) = docker();
     let mut spec = bench.spec("sleep 60");
     spec.container = Container {
         cpu_millis: Some(250),
@@ -239,7 +254,7 @@ async fn limits_and_labels_are_on_the_container() {
     let (execution, _) = bench.launch(&spec).await;
     let sealed = bench.executor.sealed(&spec.attempt).await.expect("Docker answers");
     assert_eq!(sealed, spec.sealed, "whoever takes it up can tell its secrets");
-    let name = format!("towpath.{}", spec.attempt);
+    let name = containers_of(&installation).expect("Docker answers").pop().expect("it is there");
     let format = "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} \
                   {{.Config.User}} {{.HostConfig.NetworkMode}} {{.HostConfig.CapDrop}} \
                   {{.HostConfig.SecurityOpt}} {{index .Config.Labels \"towpath.task\"}}";
@@ -299,7 +314,7 @@ async fn an_image_that_cannot_be_had_is_told_in_the_registrys_words() {
 
 #[tokio::test]
 async fn noop_succeeds_at_once_and_leaves_nothing() {
-    let bench = Bench::new(|_| Arc::new(NoopExecutor));
+    let bench = Bench::new(|_| Arc::new(NoopExecutor::default()));
     let (ended, log, output) = bench.run("exit 1").await;
     assert_eq!((ended, log.as_str(), output.as_slice()), (exited(0), "", b"".as_slice()));
     assert_eq!(bench.executor.traces().await.expect("lists"), []);

@@ -5,9 +5,21 @@ mod executor;
 mod queue;
 mod store;
 
+use towpath_tests::cluster::Addresses;
+use towpath_tests::service::postgres::fresh_database;
+
 /// The address of a shared test service; the tests are run by `make test`, which sets it.
 pub fn service(name: &str) -> String {
     let name = format!("TOWPATH_TEST_{name}");
     std::env::var(&name)
         .unwrap_or_else(|_| panic!("{name} is not set; run the tests with make test"))
+}
+
+/// The shared test services, with a database of its own.
+pub async fn addresses() -> anyhow::Result<Addresses> {
+    Ok(Addresses {
+        database_url: fresh_database(&service("POSTGRES")).await?,
+        rabbitmq_url: service("RABBITMQ"),
+        redis_url: service("REDIS"),
+    })
 }

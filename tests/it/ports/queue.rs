@@ -7,6 +7,7 @@ use std::time::Duration;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use tokio::time::timeout;
+use towpath_backends::Authorities;
 use towpath_backends::queue::{MemoryQueue, RabbitQueue};
 use towpath_common::id::{AttemptKey, Ids, QueueName, RandomIds, RunKey, UNMAPPED};
 use towpath_common::message::Dispatch;
@@ -138,13 +139,13 @@ async fn memory() {
 
 #[tokio::test]
 async fn rabbitmq() {
-    exercise(Arc::new(RabbitQueue::new(&service("RABBITMQ")))).await;
+    exercise(Arc::new(RabbitQueue::new(&service("RABBITMQ"), &Authorities::default()))).await;
 }
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_kept_apart() {
     let url = service("RABBITMQ");
-    let queue: Arc<dyn Queue> = Arc::new(RabbitQueue::new(&url));
+    let queue: Arc<dyn Queue> = Arc::new(RabbitQueue::new(&url, &Authorities::default()));
     let lane = lane();
     let good = dispatches(&lane, 1);
     let mut consumer = consume(&queue, &lane, 5).await;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use towpath_backends::Authorities;
 use towpath_backends::store::{MemoryStore, SqlStore};
 use towpath_common::backfill::{Backfill, BackfillId, BackfillSpec, BackfillState, Reprocess};
 use towpath_common::command::{Command, InboxBody, InboxItem};
@@ -149,8 +150,10 @@ async fn exercise(fresh: impl AsyncFn() -> Arc<dyn Store>) {
     a_run_id_is_given_once(fresh().await).await;
     runs_are_found_by_their_dates(fresh().await).await;
     what_was_cleared_has_no_outputs(fresh().await).await;
+    what_was_expanded_is_not_there_unmapped(fresh().await).await;
     pools_and_backfills_are_kept(fresh().await).await;
     one_worker_gets_a_claim_and_may_ask_again(fresh().await).await;
+    a_foreign_attempt_is_nobodys(fresh().await).await;
     a_claim_is_not_undone_by_a_late_commit(fresh().await).await;
     only_the_holder_of_the_current_attempt_reports(fresh().await).await;
     a_beat_tells_what_is_gone(fresh().await).await;
@@ -279,6 +282,22 @@ async fn runs_are_found_by_their_dates(store: Arc<dyn Store>) {
     assert_eq!(previous(100, true).await, None);
 }
 
+async fn what_was_expanded_is_not_there_unmapped(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let unmapped = scene.record(TaskState::UpstreamFailed, 0);
+    let mut mapped = unmapped.clone();
+    mapped.instance.map_index = 0;
+    scene
+        .commit(Commit { instances: vec![unmapped], ..Commit::default() })
+        .await
+        .expect("committed");
+    let expanded = vec![(scene.run.key, mapped.task.clone())];
+    let commit = Commit { expanded, instances: vec![mapped.clone()], ..Commit::default() };
+    scene.commit(commit).await.expect("committed");
+    let left = scene.store.instances(scene.run.key).await.expect("reads");
+    assert_eq!(left, [mapped]);
+}
+
 async fn what_was_cleared_has_no_outputs(store: Arc<dyn Store>) {
     let scene = Scene::set(store).await;
     let task: TaskId = "a".parse().expect("a name");
@@ -365,6 +384,20 @@ async fn one_worker_gets_a_claim_and_may_ask_again(store: Arc<dyn Store>) {
     assert_eq!(claims, [(scene.attempt(1), worker("w"), at(5))]);
     assert_eq!(scene.store.held(&worker("w")).await.expect("reads"), [scene.attempt(1)]);
     assert_eq!(scene.store.held(&worker("v")).await.expect("reads"), []);
+}
+
+/// A message, a container or a report of another installation, which may share the services.
+async fn a_foreign_attempt_is_nobodys(store: Arc<dyn Store>) {
+    let scene = Scene::set(store).await;
+    let foreign = AttemptKey { run: RunKey(RandomIds.uuid()), ..scene.attempt(1) };
+    let (own, attempts) = (worker("w"), [foreign.clone()]);
+    let store = &scene.store;
+    assert_eq!(store.claim(&own, &attempts, at(5)).await.expect("answers"), []);
+    assert_eq!(store.adopt(&own, &attempts, at(5)).await.expect("answers"), []);
+    assert_eq!(store.current(&attempts).await.expect("answers"), []);
+    let report = Report { attempt: foreign, ..scene.report("w", 1) };
+    assert_eq!(store.report(&[report]).await.expect("answers"), []);
+    assert_eq!(store.inbox(10).await.expect("reads"), []);
 }
 
 async fn a_claim_is_not_undone_by_a_late_commit(store: Arc<dyn Store>) {
@@ -491,7 +524,7 @@ async fn the_installation_is_named_once(store: Arc<dyn Store>) {
 }
 
 async fn migrated(url: &str) -> SqlStore {
-    let store = SqlStore::open(url, 4).expect("a URL");
+    let store = SqlStore::open(url, &Authorities::default(), 4).expect("a URL");
     store.migrate().await.expect("migrated");
     store
 }

@@ -4,12 +4,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-use towpath_common::id::{AttemptKey, UNMAPPED};
 use towpath_common::run::DagRun;
 use towpath_common::state::RunState;
 use towpath_rendering::{Keyring, Masker};
 use towpath_tests::cluster::{Addresses, Cluster};
-use towpath_tests::docker::{BUSYBOX, busybox_image, run as docker};
+use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of, run as docker};
 use towpath_tests::process::eventually;
 use towpath_tests::service::postgres::fresh_database;
 use towpath_tests::tap::Tap;
@@ -64,7 +63,23 @@ async fn a_planted_canary_is_found_nowhere() -> anyhow::Result<()> {
         let told = place.cluster.run(&["run", "show", "leaky/r"])?;
         assert!(told.contains("its outputs hold a secret"), "{told}");
         let listed = place.cluster.run(&["connection", "get", "db"])?;
-        for text in [log, shown, told, listed, format!("{:?}", place.states(&run).await?)] {
+        // Of each Dag the latest run is kept, and not exported.
+        let later = place.cluster.trigger("leaky", "later").await?;
+        place.cluster.ended(&later, PATIENCE).await?;
+        let exported = place.cluster.run(&["db", "export", "--days", "0"])?;
+        assert!(exported.contains("leaky"), "{exported}");
+        let audited = place.cluster.run(&["audit", "list"])?;
+        let notified = place.cluster.run(&["notification", "list"])?;
+        for text in [
+            log,
+            shown,
+            told,
+            listed,
+            exported,
+            audited,
+            notified,
+            format!("{:?}", place.states(&run).await?),
+        ] {
             assert!(!masker().finds(&text), "{text}");
         }
         std::fs::remove_file(place.cluster.dir().join("witness"))?;
@@ -186,9 +201,10 @@ tasks:
     pipe(&place.cluster, &["connection", "set", "db"], "postgres://me:new-password@db/x")?;
     first.kill()?;
     place.processes.push(place.cluster.worker("containers", &worker)?);
-    let task = "t".parse().expect("a name");
-    let attempt = AttemptKey { run: run.key, task, map_index: UNMAPPED, number: 1 };
-    docker("docker", &["exec", &format!("towpath.{attempt}"), "touch", "/tmp/go"])?;
+    let installation = place.cluster.store.installation("unnamed").await?;
+    let containers = containers_of(&installation)?;
+    assert_eq!(containers.len(), 1, "{run:?}");
+    docker("docker", &["exec", &containers[0], "touch", "/tmp/go"])?;
     assert_eq!(place.ended("long", "r").await?.state, RunState::Success);
     assert_eq!(place.cluster.run(&["task", "logs", "long/r", "t"])?, "begin ***\nend ***\n");
     Ok(())

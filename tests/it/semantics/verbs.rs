@@ -267,7 +267,7 @@ async fn a_drained_worker_claims_nothing_until_it_is_resumed() -> anyhow::Result
     {
         place.apply("d", "dag: d\ntasks: {a: {command: [\"true\"]}}\n")?;
         place.run("d", "before", &[]).await?;
-        let told = place.cluster.run(&["fleet", "drain", worker])?;
+        let told = place.cluster.run(&["worker", "drain", worker])?;
         assert!(told.contains("claims nothing more"), "{told}");
         let log = place.cluster.dir().join(format!("{worker}.log"));
         towpath_tests::process::eventually("the worker has heard it", super::PATIENCE, || async {

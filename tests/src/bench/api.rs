@@ -87,7 +87,7 @@ async fn grid(address: &str, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// How many bytes the answer has, as a browser would get it.
-async fn whole(address: &str, path: &str) -> anyhow::Result<usize> {
+pub async fn whole(address: &str, path: &str) -> anyhow::Result<usize> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use towpath_backends::Authorities;
 use towpath_backends::bus::MemoryBus;
 use towpath_backends::queue::MemoryQueue;
 use towpath_backends::store::SqlStore;
@@ -22,8 +23,11 @@ const MAPPED: usize = 10_000;
 
 pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let store =
-        SqlStore::open(&format!("sqlite://{}", dir.path().join("towpath.db").display()), 1)?;
+    let store = SqlStore::open(
+        &format!("sqlite://{}", dir.path().join("towpath.db").display()),
+        &Authorities::default(),
+        1,
+    )?;
     store.migrate().await?;
     let store: Arc<dyn Store> = Arc::new(store);
     let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
@@ -48,7 +52,7 @@ pub async fn measure(table: &mut Table) -> anyhow::Result<()> {
         store: store.clone(),
         queue,
         bus: bus.clone(),
-        executor: Arc::new(NoopExecutor),
+        executor: Arc::new(NoopExecutor::default()),
         rendering,
         clock: Arc::new(SystemClock),
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use lapin::{Connection, ConnectionProperties};
 
+use super::Encryption;
 use crate::process::{Process, eventually, free_port};
 
 /// The port mapper of Erlang is one for all nodes of a machine; ours is our own.
@@ -16,6 +17,7 @@ struct PortMapper {
 pub struct RabbitMq {
     dir: PathBuf,
     port: u16,
+    encrypted_port: u16,
     distribution_port: u16,
     mapper: PortMapper,
     server: Option<Process>,
@@ -36,8 +38,17 @@ impl RabbitMq {
         std::fs::create_dir(&dir)?;
         // A consumer may hold a message for ten seconds: every task that is longer proves that it
         // does not. The broker looks every second.
-        let settings = "loopback_users = none\nconsumer_timeout = 10000\n\
-                        disk_free_limit.absolute = 50MB\nlog.console = true\nlog.file = false\n";
+        let encryption = Encryption::below(dir.parent().context("it has a parent")?)?;
+        let encrypted_port = free_port()?;
+        let settings = format!(
+            "loopback_users = none\nconsumer_timeout = 10000\n\
+             disk_free_limit.absolute = 50MB\nlog.console = true\nlog.file = false\n\
+             listeners.ssl.1 = 127.0.0.1:{encrypted_port}\nssl_options.verify = verify_none\n\
+             ssl_options.cacertfile = {}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n",
+            encryption.authority().display(),
+            encryption.certificate().display(),
+            encryption.key().display()
+        );
         std::fs::write(dir.join("rabbitmq.conf"), settings)?;
         std::fs::write(
             dir.join("advanced.config"),
@@ -49,14 +60,25 @@ impl RabbitMq {
         epmd.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
         let mapper =
             PortMapper { port: mapper_port, _server: Process::start("epmd", &mut epmd, &dir)? };
-        let mut rabbitmq =
-            Self { port: free_port()?, distribution_port: free_port()?, dir, mapper, server: None };
+        let mut rabbitmq = Self {
+            port: free_port()?,
+            encrypted_port,
+            distribution_port: free_port()?,
+            dir,
+            mapper,
+            server: None,
+        };
         rabbitmq.start_again().await?;
         Ok(rabbitmq)
     }
 
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Reached by the name that its certificate has, and encrypted.
+    pub fn encrypted_url(&self) -> String {
+        format!("amqps://guest:guest@localhost:{}/%2f", self.encrypted_port)
     }
 
     pub async fn kill(&mut self) -> anyhow::Result<()> {

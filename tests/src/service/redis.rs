@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::Encryption;
 use crate::process::{Process, eventually, free_port};
 
 pub struct Redis {
     dir: PathBuf,
     port: u16,
+    encrypted_port: u16,
     server: Option<Process>,
 }
 
@@ -16,13 +18,19 @@ impl Redis {
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
         let dir = dir.join("redis");
         std::fs::create_dir(&dir)?;
-        let mut redis = Self { dir, port: free_port()?, server: None };
+        let mut redis =
+            Self { dir, port: free_port()?, encrypted_port: free_port()?, server: None };
         redis.start_again().await?;
         Ok(redis)
     }
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Reached by the name that its certificate has, and encrypted.
+    pub fn encrypted_url(&self) -> String {
+        format!("rediss://localhost:{}", self.encrypted_port)
     }
 
     pub async fn kill(&mut self) -> anyhow::Result<()> {
@@ -34,6 +42,11 @@ impl Redis {
         server.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
         server.arg("--dir").arg(&self.dir);
         let log_dir = self.dir.parent().context("it has a parent")?;
+        let encryption = Encryption::below(log_dir)?;
+        server.args(["--tls-port", &self.encrypted_port.to_string(), "--tls-auth-clients", "no"]);
+        server.arg("--tls-cert-file").arg(encryption.certificate());
+        server.arg("--tls-key-file").arg(encryption.key());
+        server.arg("--tls-ca-cert-file").arg(encryption.authority());
         self.server = Some(Process::start("redis", &mut server, log_dir)?);
         let client = redis::Client::open(self.url())?;
         eventually("Redis answers", Duration::from_secs(10), || async {

@@ -9,6 +9,7 @@ mod facts;
 mod mounts;
 mod output;
 mod traces;
+mod unstarted;
 
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use towpath_common::port::Unavailable;
 use self::cause::Cause;
 use self::facts::Usage;
 use self::output::{Origin, Output, logged, pump};
+use self::unstarted::Unstarted;
 use super::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 use crate::log::AttemptLog;
 
@@ -65,13 +67,19 @@ pub struct DockerConfig {
 pub struct DockerExecutor {
     docker: Docker,
     config: DockerConfig,
+    unstarted: Unstarted,
 }
 
 impl DockerExecutor {
     /// Uses `DOCKER_HOST`, or the local socket. Nothing is connected yet.
     pub fn new(config: DockerConfig) -> Result<Self, Unavailable> {
         let docker = Docker::connect_with_defaults();
-        Ok(Self { docker: docker.map_err(|error| Unavailable::new(SERVICE, error))?, config })
+        let docker = docker.map_err(|error| Unavailable::new(SERVICE, error))?;
+        Ok(Self { docker, config, unstarted: Unstarted::default() })
+    }
+
+    fn name_of(&self, attempt: &AttemptKey) -> String {
+        body::container_name(&self.config.installation, attempt)
     }
 
     async fn pull(&self, image: &str) -> Result<(), LaunchError> {
@@ -109,11 +117,63 @@ impl DockerExecutor {
     async fn create(&self, name: &str, spec: &AttemptSpec) -> Result<Made, LaunchError> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let container = body::container(spec, &self.config);
-        match self.docker.create_container(Some(options), container).await {
-            Ok(_) => Ok(Made::Now),
-            Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(Made::Before),
-            Err(error) => Err(launch_error(&error)),
+        let created = self.docker.create_container(Some(options), container).await;
+        if let Err(Error::DockerResponseServerError { status_code: 409, .. }) = created {
+            return Ok(Made::Before);
         }
+        // Whatever was answered, it may be there.
+        self.unstarted.made(name);
+        created.map(|_| Made::Now).map_err(|error| launch_error(&error))
+    }
+
+    /// Throws away what an earlier try of this launch has made and nobody was asked to start, and makes it anew. False
+    /// if there is something to be taken up.
+    async fn remake(&self, name: &str, spec: &AttemptSpec) -> Result<bool, LaunchError> {
+        if !self.unstarted.has(name) {
+            return Ok(false);
+        }
+        match inspect(&self.docker, name).await {
+            Ok(State::Running) => return Ok(false),
+            Ok(State::Created) => {
+                // Without force: what runs after all is refused, and looked at again.
+                let options = RemoveContainerOptionsBuilder::default().v(true).build();
+                let removed = self.docker.remove_container(name, Some(options)).await;
+                removed.map_err(|error| away(&error))?;
+            }
+            Ok(State::Ended { .. }) => return Err(being_removed()),
+            Err(error) => return Err(away(&error).into()),
+        }
+        match self.create(name, spec).await? {
+            Made::Now => Ok(true),
+            Made::Before => Err(being_removed()),
+        }
+    }
+
+    async fn launch_as(
+        &self,
+        name: &str,
+        spec: &AttemptSpec,
+        log: AttemptLog,
+    ) -> Result<DockerExecution, LaunchError> {
+        let made = self.create(name, spec).await?;
+        if matches!(made, Made::Before) && !self.remake(name, spec).await? {
+            return self.take_up(name, log).await;
+        }
+        let execution = match self.ready(name, log).await {
+            Ok(execution) => execution,
+            Err(error) => {
+                // It is made anew by the next try, if there is one.
+                if matches!(error, LaunchError::Refused(_)) {
+                    remove(&self.docker, name).await;
+                }
+                return Err(error);
+            }
+        };
+        let started = self.start(name).await;
+        if matches!(started, Err(LaunchError::Refused(_))) {
+            remove(&self.docker, name).await;
+        }
+        started.map(|()| execution)
     }
 
     /// All that comes before its start.
@@ -134,6 +194,7 @@ impl DockerExecutor {
     }
 
     async fn start(&self, name: &str) -> Result<(), LaunchError> {
+        self.unstarted.asked(name);
         let Err(error) = self.docker.start_container(name, None).await else { return Ok(()) };
         if let Error::DockerResponseServerError { status_code: 500.., message } = &error {
             // It is what the container asks for, or that the daemon ends; who is still there means the former.
@@ -173,10 +234,14 @@ impl Executor for DockerExecutor {
     async fn prepare(&self, team: Option<&str>, container: &Container) -> Result<(), LaunchError> {
         let refused = |why| Failure::new(FailureClass::Launch, why);
         self.config.policy.check(team, container).map_err(refused)?;
-        for mount in &container.mounts {
-            let found = mounts::resolved(mount).await?;
-            let as_found = Container { mounts: vec![found], ..container.clone() };
+        if !container.mounts.is_empty() {
+            let mut as_found = container.clone();
+            for mount in &mut as_found.mounts {
+                *mount = mounts::resolved(mount).await?;
+            }
             self.config.policy.check(team, &as_found).map_err(refused)?;
+        }
+        for mount in &container.mounts {
             mounts::are_safe(&self.docker, mount).await?;
         }
         let image = container.image.as_deref().ok_or_else(|| {
@@ -199,22 +264,12 @@ impl Executor for DockerExecutor {
         spec: &AttemptSpec,
         log: AttemptLog,
     ) -> Result<Box<dyn Execution>, LaunchError> {
-        let name = body::container_name(&spec.attempt);
-        if let Made::Before = self.create(&name, spec).await? {
-            return Ok(Box::new(self.take_up(&name, log).await?));
+        let name = self.name_of(&spec.attempt);
+        let launched = self.launch_as(&name, spec, log).await;
+        if !matches!(launched, Err(LaunchError::Away(_))) {
+            self.unstarted.forget(&name);
         }
-        let ready = self.ready(&name, log).await;
-        let begun = match &ready {
-            Ok(_) => self.start(&name).await,
-            Err(_) => Ok(()),
-        };
-        // What was surely not started is made anew by the next try.
-        if ready.is_err() || matches!(begun, Err(LaunchError::Refused(_))) {
-            remove(&self.docker, &name).await;
-        }
-        let execution = ready?;
-        begun?;
-        Ok(Box::new(execution))
+        launched.map(|execution| Box::new(execution) as Box<dyn Execution>)
     }
 
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
@@ -222,7 +277,7 @@ impl Executor for DockerExecutor {
     }
 
     async fn sealed(&self, attempt: &AttemptKey) -> Result<Option<String>, Unavailable> {
-        traces::sealed(&self.docker, &body::container_name(attempt)).await
+        traces::sealed(&self.docker, &self.name_of(attempt)).await
     }
 
     async fn attach(
@@ -230,11 +285,13 @@ impl Executor for DockerExecutor {
         attempt: &AttemptKey,
         log: AttemptLog,
     ) -> Result<Box<dyn Execution>, LaunchError> {
-        Ok(Box::new(self.take_up(&body::container_name(attempt), log).await?))
+        Ok(Box::new(self.take_up(&self.name_of(attempt), log).await?))
     }
 
     async fn remove(&self, attempt: &AttemptKey) {
-        remove(&self.docker, &body::container_name(attempt)).await;
+        let name = self.name_of(attempt);
+        self.unstarted.forget(&name);
+        remove(&self.docker, &name).await;
     }
 
     fn survives_worker(&self) -> bool {
@@ -485,6 +542,11 @@ fn launch_error(error: &Error) -> LaunchError {
         }
         error => away(error).into(),
     }
+}
+
+/// Its name is not free yet.
+fn being_removed() -> LaunchError {
+    Unavailable::new(SERVICE, "it is still removing a container").into()
 }
 
 fn away(error: &Error) -> Unavailable {

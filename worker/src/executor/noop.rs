@@ -1,4 +1,4 @@
-//! Runs nothing and succeeds at once: what the engine costs without a task is measured with it.
+//! Runs nothing and ends at once: what the engine costs without a task is measured with it.
 
 use std::time::Duration;
 
@@ -11,8 +11,11 @@ use towpath_common::port::Unavailable;
 use super::{AttemptSpec, Ended, Execution, Executor, LaunchError};
 use crate::log::AttemptLog;
 
-#[derive(Debug, Default)]
-pub struct NoopExecutor;
+/// Whatever it is given ends with this code; a success by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoopExecutor {
+    pub code: i64,
+}
 
 #[async_trait]
 impl Executor for NoopExecutor {
@@ -33,7 +36,7 @@ impl Executor for NoopExecutor {
         _spec: &AttemptSpec,
         _log: AttemptLog,
     ) -> Result<Box<dyn Execution>, LaunchError> {
-        Ok(Box::new(Nothing))
+        Ok(Box::new(Nothing { code: self.code }))
     }
 
     async fn traces(&self) -> Result<Vec<AttemptKey>, Unavailable> {
@@ -55,12 +58,14 @@ impl Executor for NoopExecutor {
     }
 }
 
-struct Nothing;
+struct Nothing {
+    code: i64,
+}
 
 #[async_trait]
 impl Execution for Nothing {
     async fn wait(&mut self) -> Ended {
-        Ended::Exited { code: 0, oom: false }
+        Ended::Exited { code: self.code, oom: false }
     }
 
     async fn stop(&mut self, _grace: Duration) {}

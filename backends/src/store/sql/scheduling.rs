@@ -41,6 +41,7 @@ pub const STATEMENTS: &[&Statement] = &[
     &CLAIMS,
     &FAILED_IN_A_ROW,
     &PUT_BACKFILLS,
+    &FORGET_UNMAPPED,
     &FORGET_XCOMS,
     &LIVE_BACKFILLS,
     &PREVIOUS_RUN,
@@ -197,12 +198,15 @@ static PUT_BACKFILLS: Statement = Statement::new(
      ON CONFLICT (backfill_id) DO UPDATE SET state = excluded.state",
 );
 
+static FORGET_UNMAPPED: Statement = Statement::new(
+    "DELETE FROM task_instance WHERE map_index = -1 AND (run_key, task_id) IN (
+         SELECT item.value ->> 'run_key', item.value ->> 'task_id' FROM {rows})",
+);
+
 static FORGET_XCOMS: Statement = Statement::new(
-    "DELETE FROM xcom WHERE EXISTS (
-         SELECT 1 FROM {rows}
-         WHERE xcom.run_key = item.value ->> 'run_key'
-             AND xcom.task_id = item.value ->> 'task_id'
-             AND xcom.map_index = CAST(item.value ->> 'map_index' AS BIGINT))",
+    "DELETE FROM xcom WHERE (run_key, task_id, map_index) IN (
+         SELECT item.value ->> 'run_key', item.value ->> 'task_id',
+             CAST(item.value ->> 'map_index' AS BIGINT) FROM {rows})",
 );
 
 static LIVE_BACKFILLS: Statement = Statement::new(
@@ -407,6 +411,13 @@ impl SchedulerStore for SqlStore {
         put_batch(&mut tx, &UPDATE_RUNS, &commit.runs, run_to_json).await?;
         put_batch(&mut tx, &PUT_INSTANCES, &commit.instances, record_to_json).await?;
         put_batch(&mut tx, &PUT_ENDED_ATTEMPTS, &commit.ended_attempts, record_to_json).await?;
+        put_batch(
+            &mut tx,
+            &FORGET_UNMAPPED,
+            &commit.expanded,
+            |(run, task)| json!({ "run_key": run, "task_id": task }),
+        )
+        .await?;
         put_batch(&mut tx, &FORGET_XCOMS, &commit.cleared, |(run, task, map_index)| {
             json!({ "run_key": run, "task_id": task, "map_index": map_index })
         })

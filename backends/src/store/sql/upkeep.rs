@@ -16,6 +16,10 @@ pub const STATEMENTS: &[&Statement] = &[
     &OLDEST_ITEM,
     &ENDED_RUNS,
     &STILL_ENDED,
+];
+
+/// All that has a run's key, the run itself last.
+pub const DELETES: &[&Statement] = &[
     &DELETE_XCOMS,
     &DELETE_FACTS,
     &DELETE_ATTEMPTS,
@@ -82,7 +86,6 @@ static STILL_ENDED: Statement = Statement::new(
      AND dag_run.state IN ('success', 'failed') {for update}",
 );
 
-/// All that has a run's key.
 macro_rules! delete_of {
     ($table:literal) => {
         Statement::new(concat!(
@@ -174,15 +177,7 @@ impl SqlStore {
             rows.iter().map(|row| row.parse(0)).collect::<Result<_, StoreError>>()?;
         let gone = runs.iter().filter(|run| ended.contains(&run.key)).cloned();
         let gone: Vec<EndedRun> = gone.collect();
-        let tables = [
-            &DELETE_XCOMS,
-            &DELETE_FACTS,
-            &DELETE_ATTEMPTS,
-            &DELETE_NOTIFICATIONS,
-            &DELETE_INSTANCES,
-            &DELETE_RUNS,
-        ];
-        for statement in tables {
+        for statement in DELETES {
             transaction.execute(statement, keys(&gone)).await?;
         }
         transaction.commit().await?;

@@ -9,6 +9,8 @@ use towpath_common::id::AttemptKey;
 use super::{DockerConfig, OUTPUT_PATH};
 use crate::executor::AttemptSpec;
 
+/// How much of the installation's name is in the names of its containers.
+const NAME_MAX: usize = 12;
 pub const LABEL_INSTALLATION: &str = "towpath.installation";
 pub const LABEL_RUN: &str = "towpath.run";
 pub const LABEL_TASK: &str = "towpath.task";
@@ -20,8 +22,11 @@ pub const LABEL_SEALED: &str = "towpath.sealed";
 /// A task that names no limit may have this many processes and threads.
 const PIDS_DEFAULT: i64 = 1024;
 
-pub fn container_name(attempt: &AttemptKey) -> String {
-    format!("towpath.{attempt}")
+pub fn container_name(installation: &str, attempt: &AttemptKey) -> String {
+    // Runs of the same names have the same keys everywhere, and two installations may share a daemon. The end of an
+    // installation's name is what two of them have least in common.
+    let end = installation.char_indices().rev().nth(NAME_MAX - 1).map_or(0, |(at, _)| at);
+    format!("towpath.{}.{attempt}", &installation[end..])
 }
 
 /// No new privileges, no capabilities, no mounts, limits on processes and memory: what a task gets that asks for

@@ -2,7 +2,8 @@
 //! are taken, or `key=value`, whose value is a text.
 
 use serde_json::Value;
-use towpath_common::outcome::Outputs;
+
+use crate::outcome::Outputs;
 
 /// All outputs of an attempt together, in bytes: they travel through messages and rows. Airflow's
 /// advice for XCom and the cap of common backends.
