@@ -52,6 +52,9 @@ mutant "as many runs begin as are there" scheduler/src/world/lots.rs \
 mutant "one of those above is not waited for" scheduler/src/core/readiness.rs \
     "TriggerRule::AllSuccess => success + gone >= total," \
     "TriggerRule::AllSuccess => success + gone + u32::from(BROKEN) >= total,"
+mutant "a worker that is told to end breaks off its claim" worker/src/intake.rs \
+    "let patience = stopped_for(shutdown.clone(), desk.config.drain);" \
+    "let patience = stopped_for(shutdown.clone(), desk.config.drain * u32::from(!BROKEN));"
 
 (cd "$copy" && cargo build --quiet --locked -p towpath-simulation \
     --config 'profile.dev.package."*".opt-level=0' --config 'build.warnings="allow"')

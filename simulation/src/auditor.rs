@@ -18,8 +18,9 @@ use crate::yard::Seen;
 pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
     let mut wrong = missing_runs(ground);
     leaders(ground, &mut wrong);
-    let History { marked, cleared, exceeded, .. } = ground.history().clone();
+    let History { marked, cleared, exceeded, abandoned, .. } = ground.history().clone();
     wrong.extend(exceeded.into_iter().take(3));
+    wrong.extend(abandoned.into_iter().take(3));
     let seen = ground.yard.seen();
     for attempt in ground.yard.left() {
         wrong.push(format!("the container of {attempt} is left over"));

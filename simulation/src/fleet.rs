@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use towpath_backends::bus::MemoryBus;
 use towpath_backends::queue::MemoryQueue;
 use towpath_backends::store::MemoryStore;
 use towpath_common::id::{Ids, WorkerName};
-use towpath_common::port::Store;
+use towpath_common::port::{Store, WorkerStore};
+use towpath_common::time::Timestamp;
 use towpath_rendering::{Keyring, Rendering, Vault};
 use towpath_scheduler::SchedulerConfig;
 use towpath_worker::WorkerConfig;
@@ -40,6 +41,9 @@ impl Ids for CountedIds {
         )
     }
 }
+
+/// Whether a process is to end.
+type Told = watch::Receiver<bool>;
 
 /// What all processes have in common.
 #[derive(Clone)]
@@ -83,7 +87,7 @@ impl Ground {
     }
 
     /// One life of a scheduler.
-    async fn schedule(self, gate: Arc<Gate>, name: String, skew: i64) {
+    async fn schedule(self, gate: Arc<Gate>, name: String, skew: i64, told: Told) {
         let store = self.gated(&gate);
         let services = towpath_scheduler::Services {
             rendering: Self::rendering(&store),
@@ -93,14 +97,14 @@ impl Ground {
             clock: Arc::new(SkewedClock::new(&self.weather, skew)),
             ids: Arc::clone(&self.ids) as Arc<dyn Ids>,
         };
-        let ended = towpath_scheduler::run(services, SchedulerConfig::new(name), self.over).await;
+        let ended = towpath_scheduler::run(services, SchedulerConfig::new(name), told).await;
         if let Err(fatal) = ended {
             self.weather.note(|| format!("fatal: {fatal}"));
         }
     }
 
     /// One life of a worker.
-    async fn work(self, gate: Arc<Gate>, name: String, skew: i64) {
+    async fn work(self, gate: Arc<Gate>, name: String, skew: i64, told: Told) {
         let store = self.gated(&gate);
         let services = towpath_worker::Services {
             rendering: Self::rendering(&store),
@@ -112,8 +116,31 @@ impl Ground {
         };
         let dir = self.dir.join(&name);
         let name = WorkerName::new(&name).expect("a name");
-        let config = WorkerConfig::new(name, dir.join("logs"), dir.join("spool"));
-        towpath_worker::run(services, WorkerConfig { concurrency: 4, ..config }, self.over).await;
+        let config = WorkerConfig::new(name.clone(), dir.join("logs"), dir.join("spool"));
+        let config = WorkerConfig { concurrency: 4, ..config };
+        let (began, patience) = (services.clock.now(), config.drain);
+        let mut ending = told.clone();
+        let ended = async {
+            let _ = ending.wait_for(|told| *told).await;
+            Instant::now()
+        };
+        let ((), told_at) = tokio::join!(towpath_worker::run(services, config, told), ended);
+        if told_at.elapsed() < patience {
+            self.look_behind(&name, began).await;
+        }
+    }
+
+    /// What a worker has claimed in a life that it ended before its patience was over is reported.
+    async fn look_behind(&self, worker: &WorkerName, began: Timestamp) {
+        let held = self.store.held(worker).await.unwrap_or_default();
+        for record in self.store.every_instance() {
+            let attempt = record.attempt();
+            let claimed = record.instance.started_at.is_some_and(|at| at >= began);
+            if claimed && held.contains(&attempt) && !self.store.is_reported(&attempt) {
+                let sentence = format!("{worker} has ended as it was told and abandoned {attempt}");
+                self.history().abandoned.push(sentence);
+            }
+        }
     }
 
     /// Lives one after the other, until all is over.
@@ -124,11 +151,13 @@ impl Ground {
             let gate = Gate::new(&name, &self.weather);
             self.weather.note(|| format!("{name} begins life {life}"));
             let own = self.clone();
+            let told = self.weather.told_to_end(&name);
             let living = match kind {
                 Kind::Scheduler => {
-                    tokio::spawn(own.schedule(Arc::clone(&gate), format!("{name}-{life}"), skew))
+                    let name = format!("{name}-{life}");
+                    tokio::spawn(own.schedule(Arc::clone(&gate), name, skew, told))
                 }
-                Kind::Worker => tokio::spawn(own.work(Arc::clone(&gate), name.clone(), skew)),
+                Kind::Worker => tokio::spawn(own.work(Arc::clone(&gate), name.clone(), skew, told)),
             };
             let abort = living.abort_handle();
             tokio::select! {

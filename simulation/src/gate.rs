@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use towpath_common::time::{Clock, Timestamp};
 
@@ -47,6 +47,8 @@ pub struct Faults {
     pub rest_max: Duration,
     /// Whether somebody removes containers.
     pub removals: bool,
+    /// A process is told to end while it waits for an answer, and begins again.
+    pub restart: f64,
 }
 
 /// What happened, in order.
@@ -65,6 +67,8 @@ pub struct Weather {
     faults: Mutex<Faults>,
     away: Mutex<BTreeMap<Service, Instant>>,
     stopped: Mutex<BTreeMap<String, Instant>>,
+    /// Of the processes that live.
+    ends: Mutex<BTreeMap<String, watch::Sender<bool>>>,
     trace: Mutex<Trace>,
 }
 
@@ -81,6 +85,7 @@ impl Weather {
             faults: Mutex::new(faults),
             away: Mutex::default(),
             stopped: Mutex::default(),
+            ends: Mutex::default(),
             trace: Mutex::new(trace),
         }
     }
@@ -112,6 +117,21 @@ impl Weather {
 
     fn stopped_until(&self, process: &str) -> Option<Instant> {
         locked(&self.stopped).get(process).copied().filter(|until| *until > Instant::now())
+    }
+
+    /// What tells this life of the process to end.
+    pub fn told_to_end(&self, process: &str) -> watch::Receiver<bool> {
+        let (end, told) = watch::channel(false);
+        locked(&self.ends).insert(process.to_owned(), end);
+        told
+    }
+
+    /// As with SIGTERM.
+    pub fn end(&self, process: &str) {
+        self.note(|| format!("{process} is told to end"));
+        if let Some(end) = locked(&self.ends).get(process) {
+            end.send_replace(true);
+        }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -202,6 +222,10 @@ impl Gate {
         if self.weather.chance.happens(self.weather.faults().crash) {
             self.die();
             self.live().await;
+        }
+        let restart = self.weather.faults().restart;
+        if restart > 0.0 && self.weather.chance.happens(restart) {
+            self.weather.end(&self.process);
         }
     }
 

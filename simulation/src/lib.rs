@@ -55,7 +55,9 @@ pub struct Played {
 /// Plays a seed to its end.
 pub fn play(seed: u64, keeps_lines: bool) -> anyhow::Result<Played> {
     let chance = Chance::new(seed ^ 0x5eed);
-    let faults = drawn(&chance);
+    let ends = Chance::new(seed ^ 0x7e57a47);
+    let restart = if ends.happens(0.5) { 0.01 } else { 0.0 };
+    let faults = Faults { restart, ..drawn(&chance) };
     simulated(run(seed, faults, keeps_lines, async |ground: &Ground| {
         people::work(ground, 3 + chance.below(12)).await
     }))
@@ -75,6 +77,7 @@ pub fn play_a_day(seed: u64) -> anyhow::Result<Played> {
         pause_max: Duration::from_secs(4),
         rest_max: Duration::from_secs(6),
         removals: false,
+        restart: 0.0,
     };
     simulated(run(seed, faults, false, people::wait_for_a_day))
 }
@@ -108,6 +111,7 @@ fn drawn(chance: &Chance) -> Faults {
         pause_max: Duration::from_secs(45),
         rest_max: Duration::from_secs(25),
         removals: chance.happens(0.7),
+        restart: 0.0,
     }
 }
 
@@ -137,8 +141,8 @@ async fn run(
     let fleet: Vec<(String, Kind)> = schedulers.chain(workers).collect();
     let lives = fleet.iter().map(|(name, kind)| ground.clone().keep(name.clone(), *kind));
     let processes: Vec<_> = lives.map(tokio::spawn).collect();
-    let names = fleet.into_iter().map(|(name, _)| name).collect();
-    let storms = tokio::spawn(storms(ground.clone(), names));
+    let names: Vec<String> = fleet.into_iter().map(|(name, _)| name).collect();
+    let storms = tokio::spawn(storms(ground.clone(), names.clone()));
     work(&ground).await?;
     sleep(weather.chance.between(Duration::ZERO, Duration::from_secs(60))).await;
     storms.abort();
@@ -148,6 +152,7 @@ async fn run(
     let (trace, calls, crashes, lines) = weather.told();
     let took = weather.elapsed();
     end.send_replace(true);
+    names.iter().for_each(|process| weather.end(process));
     for process in processes {
         process.await.context("a process")?;
     }

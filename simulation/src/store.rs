@@ -51,6 +51,8 @@ pub struct History {
     pub backfilled: BTreeSet<DagId>,
     /// Where limits did not hold.
     pub exceeded: Vec<String>,
+    /// What workers had claimed and not reported when they ended as they were told, and in time.
+    pub abandoned: Vec<String>,
 }
 
 pub struct GatedStore {

@@ -23,10 +23,12 @@ fn check(target: &str, seeds: &str) {
     fuzz.arg(format!("-artifact_prefix={}/{target}-", built.display()));
     fuzz.env("CARGO_TARGET_DIR", &built).env("CARGO_BUILD_JOBS", "1").current_dir(root());
     let output = fuzz.output().expect("cargo-fuzz is installed");
-    let end = output.stderr.len().saturating_sub(6000);
-    let said = String::from_utf8_lossy(&output.stderr[end..]);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("DONE"), "it has not tried anything: {said}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // What it says last is the reason.
+    let last: Vec<&str> = said.lines().rev().take(60).collect();
+    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+    assert!(output.status.success(), "{last}");
+    assert!(said.contains("\tDONE "), "it has not tried anything: {last}");
 }
 
 #[test]

@@ -22,17 +22,23 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(3);
 
 /// Takes in attempts until told to stop.
-pub async fn work(desk: &Arc<Desk>, mut shutdown: watch::Receiver<bool>) {
+pub async fn work(desk: &Arc<Desk>, shutdown: watch::Receiver<bool>) {
     let (healthy, health) = watch::channel(false);
     let checks = tokio::spawn(check_health(Arc::clone(desk), healthy));
     let mut intake = Intake { desk, health, consumer: None, backoff: BACKOFF_FIRST };
+    let patience = stopped_for(shutdown.clone(), desk.config.drain);
     tokio::select! {
         biased;
-        _ = shutdown.wait_for(|stop| *stop) => {}
-        () = intake.run() => {}
+        () = intake.run(shutdown) => {}
+        () = patience => tracing::warn!("the store does not say what was claimed last"),
     }
     checks.abort();
     intake.let_go().await;
+}
+
+async fn stopped_for(mut shutdown: watch::Receiver<bool>, time: Duration) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    sleep(time).await;
 }
 
 /// A worker whose executor is down says so, once, and claims nothing.
@@ -67,7 +73,21 @@ struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    async fn run(&mut self) {
+    /// What is being claimed is claimed and begun to its end, also when told to stop: an attempt that the store has
+    /// given to a worker that does not know of it is lost.
+    async fn run(&mut self, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            let deliveries = tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => return,
+                deliveries = self.deliveries() => deliveries,
+            };
+            self.accept(&deliveries).await;
+        }
+    }
+
+    /// The next ones that there is a slot for. What is broken off here goes back to the queue with the consumer.
+    async fn deliveries(&mut self) -> Vec<Delivery> {
         loop {
             self.be_ready().await;
             let free = self.free_slots().await;
@@ -79,7 +99,7 @@ impl Intake<'_> {
                 taken = self.take(free) => taken,
             };
             if let Some(deliveries) = taken {
-                self.accept(&deliveries).await;
+                return deliveries;
             }
         }
     }

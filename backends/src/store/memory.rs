@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use towpath_common::asset::{AssetEvent, AssetName, AssetOffset};
 use towpath_common::backfill::{Backfill, BackfillId, BackfillState};
-use towpath_common::command::InboxItem;
+use towpath_common::command::{InboxBody, InboxItem};
 use towpath_common::dag::Dag;
 use towpath_common::id::{
     AttemptKey, DagId, EntryName, PoolName, RunKey, TaskId, UNMAPPED, VersionId, WorkerName,
@@ -76,6 +76,13 @@ impl MemoryStore {
     /// And every instance.
     pub fn every_instance(&self) -> Vec<InstanceRecord> {
         self.tables().instances.values().cloned().collect()
+    }
+
+    /// Whether a report of the attempt waits to be read by a scheduler.
+    pub fn is_reported(&self, attempt: &AttemptKey) -> bool {
+        let tables = self.tables();
+        let mut bodies = tables.inbox.values().map(|item| &item.body);
+        bodies.any(|body| matches!(body, InboxBody::Report(report) if report.attempt == *attempt))
     }
 
     /// Whether nothing waits to be read by a scheduler.
