@@ -55,7 +55,7 @@ pub struct Played {
 /// Plays a seed to its end.
 pub fn play(seed: u64, keeps_lines: bool) -> anyhow::Result<Played> {
     let chance = Chance::new(seed ^ 0x5eed);
-    let ends = Chance::new(seed ^ 0x7e57a47);
+    let ends = Chance::new(seed ^ 0xc0de);
     let restart = if ends.happens(0.5) { 0.01 } else { 0.0 };
     let faults = Faults { restart, ..drawn(&chance) };
     simulated(run(seed, faults, keeps_lines, async |ground: &Ground| {

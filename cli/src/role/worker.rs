@@ -68,7 +68,8 @@ async fn executor(
             let policy = connection.policy()?.with_sources_found(|source| {
                 std::fs::canonicalize(source).ok()?.to_str().map(str::to_owned)
             });
-            let config = DockerConfig { installation, network, memory, policy };
+            let launches_dir = state_dir.join("launches");
+            let config = DockerConfig { installation, network, memory, policy, launches_dir };
             Arc::new(DockerExecutor::new(config)?)
         }
         ExecutorKind::Process => {

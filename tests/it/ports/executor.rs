@@ -189,13 +189,16 @@ fn docker() -> (Bench, String) {
 fn docker_with(policy: &ContainerPolicy) -> (Bench, String) {
     busybox_image().expect("an image");
     let installation = format!("test-{}", RandomIds.uuid());
-    let config = DockerConfig {
-        installation: installation.clone(),
-        network: "none".into(),
-        memory: 64 << 20,
-        policy: policy.clone(),
-    };
-    let bench = Bench::new(|_| Arc::new(DockerExecutor::new(config).expect("an address")));
+    let bench = Bench::new(|dir| {
+        let config = DockerConfig {
+            installation: installation.clone(),
+            network: "none".into(),
+            memory: 64 << 20,
+            policy: policy.clone(),
+            launches_dir: dir.join("launches"),
+        };
+        Arc::new(DockerExecutor::new(config).expect("an address"))
+    });
     (bench, installation)
 }
 

@@ -11,6 +11,7 @@ mod output;
 mod traces;
 mod unstarted;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +63,8 @@ pub struct DockerConfig {
     pub memory: u64,
     /// What tasks may have of this machine.
     pub policy: ContainerPolicy,
+    /// Where the worker keeps, for its next life, what it launches.
+    pub launches_dir: PathBuf,
 }
 
 pub struct DockerExecutor {
@@ -75,7 +78,8 @@ impl DockerExecutor {
     pub fn new(config: DockerConfig) -> Result<Self, Unavailable> {
         let docker = Docker::connect_with_defaults();
         let docker = docker.map_err(|error| Unavailable::new(SERVICE, error))?;
-        Ok(Self { docker, config, unstarted: Unstarted::default() })
+        let unstarted = Unstarted::new(config.launches_dir.clone());
+        Ok(Self { docker, config, unstarted })
     }
 
     fn name_of(&self, attempt: &AttemptKey) -> String {
@@ -114,38 +118,16 @@ impl DockerExecutor {
         }
     }
 
-    async fn create(&self, name: &str, spec: &AttemptSpec) -> Result<Made, LaunchError> {
+    /// False if there is such a container: an earlier try has made it.
+    async fn create(&self, name: &str, spec: &AttemptSpec) -> Result<bool, LaunchError> {
+        // Whatever is answered, it may be there.
+        self.unstarted.making(name);
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         let container = body::container(spec, &self.config);
-        let created = self.docker.create_container(Some(options), container).await;
-        if let Err(Error::DockerResponseServerError { status_code: 409, .. }) = created {
-            return Ok(Made::Before);
-        }
-        // Whatever was answered, it may be there.
-        self.unstarted.made(name);
-        created.map(|_| Made::Now).map_err(|error| launch_error(&error))
-    }
-
-    /// Throws away what an earlier try of this launch has made and nobody was asked to start, and makes it anew. False
-    /// if there is something to be taken up.
-    async fn remake(&self, name: &str, spec: &AttemptSpec) -> Result<bool, LaunchError> {
-        if !self.unstarted.has(name) {
-            return Ok(false);
-        }
-        match inspect(&self.docker, name).await {
-            Ok(State::Running) => return Ok(false),
-            Ok(State::Created) => {
-                // Without force: what runs after all is refused, and looked at again.
-                let options = RemoveContainerOptionsBuilder::default().v(true).build();
-                let removed = self.docker.remove_container(name, Some(options)).await;
-                removed.map_err(|error| away(&error))?;
-            }
-            Ok(State::Ended { .. }) => return Err(being_removed()),
-            Err(error) => return Err(away(&error).into()),
-        }
-        match self.create(name, spec).await? {
-            Made::Now => Ok(true),
-            Made::Before => Err(being_removed()),
+        match self.docker.create_container(Some(options), container).await {
+            Ok(_) => Ok(true),
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) => Ok(false),
+            Err(error) => Err(launch_error(&error)),
         }
     }
 
@@ -155,46 +137,29 @@ impl DockerExecutor {
         spec: &AttemptSpec,
         log: AttemptLog,
     ) -> Result<DockerExecution, LaunchError> {
-        let made = self.create(name, spec).await?;
-        if matches!(made, Made::Before) && !self.remake(name, spec).await? {
+        if !self.create(name, spec).await? {
             return self.take_up(name, log).await;
         }
-        let execution = match self.ready(name, log).await {
-            Ok(execution) => execution,
-            Err(error) => {
-                // It is made anew by the next try, if there is one.
-                if matches!(error, LaunchError::Refused(_)) {
-                    remove(&self.docker, name).await;
-                }
-                return Err(error);
-            }
-        };
-        let started = self.start(name).await;
-        if matches!(started, Err(LaunchError::Refused(_))) {
-            remove(&self.docker, name).await;
-        }
-        started.map(|()| execution)
-    }
-
-    /// All that comes before its start.
-    async fn ready(&self, name: &str, log: AttemptLog) -> Result<DockerExecution, LaunchError> {
-        let options = UploadToContainerOptionsBuilder::default().path("/").build();
-        let placed = self.docker.upload_to_container(
-            name,
-            Some(options),
-            bollard::body_full(body::output_file().into()),
-        );
-        placed.await.map_err(|error| launch_error(&error))?;
+        self.place_output_file(name).await?;
         let attach =
             AttachContainerOptionsBuilder::default().stdout(true).stderr(true).stream(true).build();
         let attached = self.docker.attach_container(name, Some(attach)).await;
         let stream = attached.map_err(|error| launch_error(&error))?.output.boxed();
         let output = Output { stream, origin: Origin::Attached };
-        Ok(DockerExecution::new(&self.docker, name, output, log))
+        let execution = DockerExecution::new(&self.docker, name, output, log);
+        self.start(name).await?;
+        Ok(execution)
+    }
+
+    async fn place_output_file(&self, name: &str) -> Result<(), LaunchError> {
+        let options = UploadToContainerOptionsBuilder::default().path("/").build();
+        let file = bollard::body_full(body::output_file().into());
+        let placed = self.docker.upload_to_container(name, Some(options), file).await;
+        placed.map_err(|error| launch_error(&error))
     }
 
     async fn start(&self, name: &str) -> Result<(), LaunchError> {
-        self.unstarted.asked(name);
+        self.unstarted.asked(name).map_err(|error| Unavailable::new("the worker's disk", error))?;
         let Err(error) = self.docker.start_container(name, None).await else { return Ok(()) };
         if let Error::DockerResponseServerError { status_code: 500.., message } = &error {
             // It is what the container asks for, or that the daemon ends; who is still there means the former.
@@ -209,6 +174,10 @@ impl DockerExecutor {
     /// Goes on with a container that was made before: by an earlier worker, or by a try whose answer was lost.
     async fn take_up(&self, name: &str, log: AttemptLog) -> Result<DockerExecution, LaunchError> {
         match inspect(&self.docker, name).await {
+            Ok(State::Created) if self.unstarted.has(name) => {
+                self.place_output_file(name).await?;
+                self.start(name).await?;
+            }
             Ok(State::Created) => {
                 let why = "its container was made, and whether it was started cannot be told";
                 return Err(Failure::new(FailureClass::WorkerLost, why).into());
@@ -266,8 +235,10 @@ impl Executor for DockerExecutor {
     ) -> Result<Box<dyn Execution>, LaunchError> {
         let name = self.name_of(&spec.attempt);
         let launched = self.launch_as(&name, spec, log).await;
-        if !matches!(launched, Err(LaunchError::Away(_))) {
-            self.unstarted.forget(&name);
+        match &launched {
+            Ok(_) => self.unstarted.forget(&name),
+            Err(LaunchError::Refused(_)) => self.remove(&spec.attempt).await,
+            Err(LaunchError::Away(_)) => {}
         }
         launched.map(|execution| Box::new(execution) as Box<dyn Execution>)
     }
@@ -285,7 +256,10 @@ impl Executor for DockerExecutor {
         attempt: &AttemptKey,
         log: AttemptLog,
     ) -> Result<Box<dyn Execution>, LaunchError> {
-        Ok(Box::new(self.take_up(&self.name_of(attempt), log).await?))
+        let name = self.name_of(attempt);
+        let execution = self.take_up(&name, log).await?;
+        self.unstarted.forget(&name);
+        Ok(Box::new(execution))
     }
 
     async fn remove(&self, attempt: &AttemptKey) {
@@ -297,12 +271,6 @@ impl Executor for DockerExecutor {
     fn survives_worker(&self) -> bool {
         true
     }
-}
-
-/// When the container was made.
-enum Made {
-    Now,
-    Before,
 }
 
 struct DockerExecution {
@@ -542,11 +510,6 @@ fn launch_error(error: &Error) -> LaunchError {
         }
         error => away(error).into(),
     }
-}
-
-/// Its name is not free yet.
-fn being_removed() -> LaunchError {
-    Unavailable::new(SERVICE, "it is still removing a container").into()
 }
 
 fn away(error: &Error) -> Unavailable {

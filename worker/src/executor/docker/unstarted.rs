@@ -1,40 +1,61 @@
-//! Containers that a launch of this worker has made, or may have made, and whether somebody was asked to start them:
-//! those that nobody was asked to start are made anew by the next try.
+//! Launches that are under way, and whether somebody was asked to start their containers: what nobody was asked to
+//! start can be started, by the next try or by the next life of this worker. Where nothing is known, it may have been
+//! asked for; and after a kill of Docker even a container that has run can look as if it had not begun.
+//!
+//! An empty file per container, which is renamed with its phase.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fs::{File, create_dir_all, remove_file, rename};
+use std::io;
+use std::path::PathBuf;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Made,
-    Asked,
+pub struct Unstarted {
+    dir: PathBuf,
 }
 
-/// Of the launches that are under way, by the container's name.
-#[derive(Default)]
-pub struct Unstarted(Mutex<BTreeMap<String, Phase>>);
-
 impl Unstarted {
-    fn phases(&self) -> MutexGuard<'_, BTreeMap<String, Phase>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    fn of(&self, name: &str, phase: &str) -> PathBuf {
+        self.dir.join(format!("{name}.{phase}"))
+    }
+
+    fn making_file(&self, name: &str) -> PathBuf {
+        self.of(name, "making")
+    }
+
+    fn asked_file(&self, name: &str) -> PathBuf {
+        self.of(name, "asked")
     }
 
     /// Who was asked to start it before stays asked.
-    pub fn made(&self, name: &str) {
-        self.phases().entry(name.to_owned()).or_insert(Phase::Made);
+    pub fn making(&self, name: &str) {
+        if self.asked_file(name).exists() {
+            return;
+        }
+        let written = create_dir_all(&self.dir).and_then(|()| File::create(self.making_file(name)));
+        if let Err(error) = written {
+            tracing::warn!(container = name, %error, "it costs its attempt if it is not started now");
+        }
     }
 
     /// It may begin from now on, whatever is answered.
-    pub fn asked(&self, name: &str) {
-        self.phases().insert(name.to_owned(), Phase::Asked);
+    pub fn asked(&self, name: &str) -> io::Result<()> {
+        match rename(self.making_file(name), self.asked_file(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.phases().get(name) == Some(&Phase::Made)
+        self.making_file(name).exists()
     }
 
     /// The launch is over.
     pub fn forget(&self, name: &str) {
-        self.phases().remove(name);
+        // Most have none of them any more.
+        let _ = remove_file(self.making_file(name));
+        let _ = remove_file(self.asked_file(name));
     }
 }
