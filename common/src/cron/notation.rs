@@ -19,6 +19,10 @@ struct Field {
     names: &'static [&'static str],
 }
 
+/// In their order.
+const FIELDS: [&str; 7] =
+    ["minute", "hour", "day of month", "month", "day of week", "second", "year"];
+
 const PLAIN: &[&str] = &[];
 const MINUTE: Field = Field { least: 0, most: 59, names: PLAIN };
 const HOUR: Field = Field { least: 0, most: 23, names: PLAIN };
@@ -39,6 +43,12 @@ pub fn read(expression: &str) -> Result<Notation, String> {
              would be seconds)",
             fields.len()
         ));
+    }
+    for (name, field) in FIELDS.iter().zip(&fields) {
+        // The library takes a list of nothing, and then looks for its time for ever.
+        if field.split(',').any(str::is_empty) {
+            return Err(format!("its {name} {field:?} has a comma without a value beside it"));
+        }
     }
     let hour = normal(fields[1], &HOUR)?;
     let every_hour = hour == "*";
@@ -168,6 +178,9 @@ mod tests {
         for text in ["0 0 W * *", "0 0 LW * *", "0 0 * * 1L", "H H * * *", "@reboot", "", "* * * *"]
         {
             assert!(read(text).is_err(), "{text}");
+        }
+        for text in [", * * * *", "0,,30 * * * *", "0 0 * * 1,", "0 0 * * * 0 ,"] {
+            assert!(read(text).expect_err(text).contains("comma without a value"), "{text}");
         }
     }
 }
