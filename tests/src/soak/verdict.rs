@@ -94,7 +94,8 @@ pub async fn judge(
     wrong.extend(left.err().map(|error| error.to_string()));
     if !wrong.is_empty() {
         let told: Vec<&str> = wrong.iter().take(TOLD_MAX).map(String::as_str).collect();
-        bail!("{} wrongs:\n{}\n{}", wrong.len(), told.join("\n"), stage.cluster.logs());
+        // The longest first: what is cut off from a record is its beginning.
+        bail!("{}\n{} wrongs:\n{}", stage.cluster.logs(), wrong.len(), told.join("\n"));
     }
     Ok(figures)
 }
