@@ -75,8 +75,8 @@ test: ## Check format and lints, and run all tests; installs and starts what the
 	git diff --exit-code -- ui/src/api/schema.ts
 	cd ui && npm test --silent
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	cargo build --workspace --locked
+	export RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/tests/rustc-with-clippy.sh"; \
+	cargo build --workspace --all-targets --locked && \
 	target/debug/with-services cargo nextest run --workspace --locked
 
 SEED ?= 1

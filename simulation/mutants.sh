@@ -5,8 +5,14 @@ root="$(cd "$(dirname "$0")/.." && pwd)"
 seeds="${SEEDS:-400}"
 copy="$(mktemp -d)"
 trap 'rm -rf "$copy"' EXIT
-# Of its own: cargo would take the broken for the whole.
-export CARGO_TARGET_DIR="${MUTANTS_DIR:-$root/target/mutants}" CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false
+# Of its own: cargo would take the broken for the whole. What others wrote is taken from where it is built already.
+export CARGO_TARGET_DIR="$root/target/mutants" CARGO_INCREMENTAL=0
+unset RUSTC_WORKSPACE_WRAPPER # The broken need not be pretty.
+rm -rf "$CARGO_TARGET_DIR"
+mkdir -p "$CARGO_TARGET_DIR/debug"
+for built in deps build .fingerprint; do
+    [ ! -d "$root/target/debug/$built" ] || cp -al "$root/target/debug/$built" "$CARGO_TARGET_DIR/debug"
+done
 names=()
 
 mutant() { # NAME FILE FROM TO, in which BROKEN is whether this one is played
@@ -56,8 +62,7 @@ mutant "a worker that is told to end breaks off its claim" worker/src/intake.rs 
     "let patience = stopped_for(shutdown.clone(), desk.config.drain);" \
     "let patience = stopped_for(shutdown.clone(), desk.config.drain * u32::from(!BROKEN));"
 
-(cd "$copy" && cargo build --quiet --locked -p towpath-simulation \
-    --config 'profile.dev.package."*".opt-level=0' --config 'build.warnings="allow"')
+(cd "$copy" && cargo build --locked --workspace --bin towpath-sim)
 unseen=0
 for name in "${names[@]}"; do
     found="$(MUTANT="$name" timeout 300 "$CARGO_TARGET_DIR/debug/towpath-sim" 0 --count "$seeds" --first || true)"

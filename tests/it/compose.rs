@@ -17,6 +17,8 @@ fn root() -> PathBuf {
 fn here(program: &str, args: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(program)
         .args(args)
+        // The stack's image is the shipped one but for what the compiler optimises, for which it takes long.
+        .env("TOWPATH_PROFILE", "dev")
         .current_dir(root())
         .output()
         .context(program.to_owned())?;

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use towpath_tests::process::last_lines;
+
 const SECONDS: u32 = 60;
 
 fn root() -> PathBuf {
@@ -22,11 +24,11 @@ fn check(target: &str, seeds: &str) {
     let built = root().join("target/fuzz");
     fuzz.arg(format!("-artifact_prefix={}/{target}-", built.display()));
     fuzz.env("CARGO_TARGET_DIR", &built).env("CARGO_BUILD_JOBS", "1").current_dir(root());
+    fuzz.env_remove("RUSTC_WORKSPACE_WRAPPER");
     let output = fuzz.output().expect("cargo-fuzz is installed");
     let said = String::from_utf8_lossy(&output.stderr);
     // What it says last is the reason.
-    let last: Vec<&str> = said.lines().rev().take(60).collect();
-    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+    let last = last_lines(&said, 60);
     assert!(output.status.success(), "{last}");
     assert!(said.contains("\tDONE "), "it has not tried anything: {last}");
 }

@@ -13,7 +13,7 @@ use towpath_common::port::{Bus, Store};
 use towpath_common::run::DagRun;
 use towpath_rendering::Keyring;
 
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, last_lines};
 use crate::service::Services;
 use crate::service::postgres::fresh_database;
 
@@ -171,9 +171,7 @@ impl Cluster {
         let logs = logs.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
         let parts = logs.map(|path| {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let tail: Vec<&str> = text.lines().rev().take(40).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            format!("── {}\n{}", path.display(), tail.join("\n"))
+            format!("── {}\n{}", path.display(), last_lines(&text, 40))
         });
         parts.collect::<Vec<_>>().join("\n")
     }

@@ -6,12 +6,11 @@ use reqwest::Client;
 use reqwest::redirect::Policy;
 
 use super::Undelivered;
-use crate::http::{install_tls, words};
+use crate::http::{LazyClient, words};
 
-pub fn client() -> Result<Client, String> {
-    install_tls();
-    // A receiver that has moved is to be named anew, not followed.
-    Client::builder().redirect(Policy::none()).build().map_err(|error| error.to_string())
+/// A receiver that has moved is to be named anew, not followed.
+pub fn client() -> LazyClient {
+    LazyClient::new(|| Client::builder().redirect(Policy::none()))
 }
 
 pub async fn post(

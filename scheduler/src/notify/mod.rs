@@ -24,6 +24,7 @@ use towpath_common::time::Timestamp;
 use towpath_rendering::{Masker, RenderError, Subject};
 
 use crate::Services;
+use crate::http::LazyClient;
 use words::Story;
 
 /// How many are delivered at once.
@@ -226,7 +227,7 @@ fn pause(failures: u32) -> Duration {
 
 struct Post {
     services: Services,
-    http: Result<reqwest::Client, String>,
+    http: LazyClient,
 }
 
 /// Why somebody could not be told, in words that hold no secret.
@@ -265,17 +266,16 @@ impl Post {
         story: &Story<'_>,
         masker: &Masker,
     ) -> Result<(), Undelivered> {
-        let client = || self.http.as_ref().map_err(Clone::clone);
         let key = &story.notification.key;
         match channel {
             Channel::Webhook { url, headers, body } => {
                 let body = body.clone().unwrap_or_else(|| story.json().to_string());
-                http::post(client()?, url, headers, body, key).await
+                http::post(self.http.get()?, url, headers, body, key).await
             }
             Channel::Slack { url, text } => {
                 let text = text.clone().unwrap_or_else(|| story.line());
                 let body = serde_json::json!({ "text": text }).to_string();
-                http::post(client()?, url, &Default::default(), body, key).await
+                http::post(self.http.get()?, url, &Default::default(), body, key).await
             }
             Channel::Email { connection, to, subject, body } => {
                 let vault = &self.services.rendering.vault;

@@ -1,30 +1,26 @@
 //! Looking at an HTTP server.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Client;
 use towpath_common::outcome::Outputs;
 
 use super::look::Sight;
-use crate::http::{install_tls, words};
+use crate::http::{LazyClient, words};
 
 /// How long one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
-#[derive(Default)]
-pub struct HttpClient(OnceLock<Result<Client, String>>);
+pub struct HttpClient(LazyClient);
+
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self(LazyClient::new(|| Client::builder().timeout(LOOK_MAX)))
+    }
+}
 
 impl HttpClient {
-    fn client(&self) -> Result<&Client, String> {
-        let made = self.0.get_or_init(|| {
-            install_tls();
-            Client::builder().timeout(LOOK_MAX).build().map_err(|error| error.to_string())
-        });
-        made.as_ref().map_err(Clone::clone)
-    }
-
     /// A status of success, and the text in the answer if one is asked for.
     pub async fn look(
         &self,
@@ -32,7 +28,7 @@ impl HttpClient {
         headers: &BTreeMap<String, String>,
         contains: Option<&str>,
     ) -> Sight {
-        let client = match self.client() {
+        let client = match self.0.get() {
             Ok(client) => client,
             Err(why) => return Sight::Never(why),
         };
