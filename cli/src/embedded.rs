@@ -28,7 +28,8 @@ use crate::settings::{WAIT_VERB, outwait};
 
 pub struct Engine {
     pub services: Services,
-    stop: watch::Sender<bool>,
+    stop_scheduler: watch::Sender<bool>,
+    stop_worker: watch::Sender<bool>,
     scheduler: JoinHandle<Result<(), towpath_scheduler::Fatal>>,
     worker: JoinHandle<()>,
     /// Given up with the process, however it ends.
@@ -57,7 +58,8 @@ impl Engine {
         let rendering = rendering(&store, keyring);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::default());
         let bus: Arc<dyn Bus> = Arc::new(MemoryBus::default());
-        let (stop, stopped) = watch::channel(false);
+        let (stop_scheduler, scheduler_stopped) = watch::channel(false);
+        let (stop_worker, worker_stopped) = watch::channel(false);
         let scheduler = towpath_scheduler::run(
             towpath_scheduler::Services {
                 store: store.clone(),
@@ -69,7 +71,7 @@ impl Engine {
             },
             // One process at a time owns an embedded home; its name is what it takes over by.
             SchedulerConfig::new("standalone"),
-            stopped.clone(),
+            scheduler_stopped,
         );
         let worker = towpath_worker::run(
             towpath_worker::Services {
@@ -81,14 +83,15 @@ impl Engine {
                 clock: Arc::new(SystemClock),
             },
             worker_config(&home, log_dir.clone(), concurrency)?,
-            stopped,
+            worker_stopped,
         );
         Ok(Self {
             services: Services {
                 policy: Arc::new(policy),
                 ..services(store, bus, rendering, log_dir)
             },
-            stop,
+            stop_scheduler,
+            stop_worker,
             scheduler: tokio::spawn(scheduler),
             worker: tokio::spawn(worker),
             _lock: lock,
@@ -106,9 +109,10 @@ impl Engine {
 
     /// Stops what runs and waits for it.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.stop.send_replace(true);
-        // The worker first: its last reports are for the scheduler's next life.
+        // The worker first: its last reports are for the scheduler.
+        self.stop_worker.send_replace(true);
         self.worker.await.context("the worker has failed")?;
+        self.stop_scheduler.send_replace(true);
         if !self.scheduler.is_finished() {
             self.scheduler.await.context("the scheduler has failed")??;
         }

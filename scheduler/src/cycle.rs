@@ -29,27 +29,15 @@ const ANNOUNCEMENTS_MAX: usize = 64;
 /// Between attempts to reach a store that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why a term ended.
-pub enum End {
+/// How long a leader that is told to stop may take to tell of what it has committed: a standby may wait for it.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Why a term ended; the `?` of the loop.
+pub(crate) enum End {
     Shutdown,
     /// Another leads, or this one cannot prove that it does.
     Deposed(String),
     Fatal(String),
-}
-
-/// Stops the pass; the `?` of the loop.
-pub(crate) enum Stop {
-    Deposed(String),
-    Fatal(String),
-}
-
-impl From<Stop> for End {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Deposed(why) => Self::Deposed(why),
-            Stop::Fatal(why) => Self::Fatal(why),
-        }
-    }
 }
 
 /// Leads until the term or the process ends.
@@ -57,31 +45,47 @@ pub async fn lead(
     services: &Services,
     config: &SchedulerConfig,
     term: &Term,
-    shutdown: &mut watch::Receiver<bool>,
+    shutdown: &watch::Receiver<bool>,
 ) -> End {
     tokio::select! {
         biased;
-        _ = shutdown.wait_for(|stop| *stop) => End::Shutdown,
         why = term.lost() => End::Deposed(why),
-        stop = cycle(services, config, term) => stop.into(),
+        () = stopped_for(shutdown.clone(), FAREWELL) => End::Shutdown,
+        end = cycle(services, config, term, shutdown.clone()) => end,
     }
 }
 
-async fn cycle(services: &Services, config: &SchedulerConfig, term: &Term) -> Stop {
-    match Cycle::begin(services, config, term).await {
-        Ok(mut cycle) => loop {
-            if let Err(stop) = cycle.turn().await {
-                return stop;
-            }
-        },
-        Err(stop) => stop,
+async fn stopped_for(mut shutdown: watch::Receiver<bool>, time: Duration) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    tokio::time::sleep(time).await;
+}
+
+async fn cycle(
+    services: &Services,
+    config: &SchedulerConfig,
+    term: &Term,
+    shutdown: watch::Receiver<bool>,
+) -> End {
+    let mut cycle = match Cycle::begin(services, config, term, shutdown).await {
+        Ok(cycle) => cycle,
+        Err(end) => return end,
+    };
+    let end = loop {
+        if let Err(end) = cycle.turn().await {
+            break end;
+        }
+    };
+    if let End::Shutdown = end {
+        cycle.outside.dispatcher.finish().await;
     }
+    end
 }
 
 pub(crate) struct Cycle<'a> {
     pub services: &'a Services,
     config: &'a SchedulerConfig,
     term: &'a Term,
+    shutdown: watch::Receiver<bool>,
     pub world: World,
     pub draft: Draft,
     outside: Outside,
@@ -98,6 +102,7 @@ pub(crate) struct Cycle<'a> {
 
 /// What woke the loop.
 enum Wake {
+    Shutdown,
     Announced(BusEvent),
     Inbox,
     Sweep,
@@ -110,7 +115,8 @@ impl<'a> Cycle<'a> {
         services: &'a Services,
         config: &'a SchedulerConfig,
         term: &'a Term,
-    ) -> Result<Self, Stop> {
+        shutdown: watch::Receiver<bool>,
+    ) -> Result<Self, End> {
         let ticking = |period| {
             let mut tick = interval(period);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,6 +137,7 @@ impl<'a> Cycle<'a> {
             services,
             config,
             term,
+            shutdown,
             world,
             draft,
             outside: Outside {
@@ -148,8 +155,9 @@ impl<'a> Cycle<'a> {
         })
     }
 
-    async fn turn(&mut self) -> Result<(), Stop> {
+    async fn turn(&mut self) -> Result<(), End> {
         match self.gather().await {
+            Wake::Shutdown => return Err(End::Shutdown),
             Wake::Announced(event) => self.hear(event).await?,
             Wake::Inbox => self.read_inbox().await?,
             Wake::Sweep => self.sweep().await?,
@@ -181,6 +189,7 @@ impl<'a> Cycle<'a> {
         };
         tokio::select! {
             biased;
+            _ = self.shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
             _ = self.sweep_tick.tick() => Wake::Sweep,
             () = timer => Wake::Timer,
             (attempt, outcome) = self.waiter.next() => Wake::Waited(attempt, outcome),
@@ -190,7 +199,7 @@ impl<'a> Cycle<'a> {
     }
 
     /// Takes in an announcement and all that have come with it.
-    async fn hear(&mut self, first: BusEvent) -> Result<(), Stop> {
+    async fn hear(&mut self, first: BusEvent) -> Result<(), End> {
         let mut look_into_inbox = false;
         let mut next = Some(first);
         let mut heard = 0;
@@ -226,7 +235,7 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    async fn read_inbox(&mut self) -> Result<(), Stop> {
+    async fn read_inbox(&mut self) -> Result<(), End> {
         if self.announcements.is_none() {
             let again = self.services.bus.subscribe(Topic::Scheduler).await;
             self.announcements = again.ok();
@@ -242,7 +251,7 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    async fn take_item(&mut self, item: InboxItem) -> Result<(), Stop> {
+    async fn take_item(&mut self, item: InboxItem) -> Result<(), End> {
         match item.body {
             InboxBody::Report(report) => {
                 self.world.reported(report, self.services.clock.now(), &mut self.draft);
@@ -259,7 +268,7 @@ impl<'a> Cycle<'a> {
         Ok(())
     }
 
-    pub async fn load_dag(&mut self, dag_id: &DagId) -> Result<(), Stop> {
+    pub async fn load_dag(&mut self, dag_id: &DagId) -> Result<(), End> {
         // Its pause may be decided in this very pass.
         self.commit().await?;
         let store = self.services.store.as_ref();
@@ -270,13 +279,13 @@ impl<'a> Cycle<'a> {
         Ok(())
     }
 
-    async fn expire_timers(&mut self) -> Result<(), Stop> {
+    async fn expire_timers(&mut self) -> Result<(), End> {
         let now = self.services.clock.now();
         let due = self.world.expire_timers(now, &mut self.draft);
         self.create_scheduled(due).await
     }
 
-    async fn sweep(&mut self) -> Result<(), Stop> {
+    async fn sweep(&mut self) -> Result<(), End> {
         let Self { services, config, world, watch, outside, draft, .. } = self;
         match sweep(services, config, world, *watch, outside, draft).await {
             Ok(dead) => {
@@ -288,7 +297,7 @@ impl<'a> Cycle<'a> {
     }
 
     /// Commits what was drafted, then tells whom it concerns.
-    pub async fn commit(&mut self) -> Result<(), Stop> {
+    pub async fn commit(&mut self) -> Result<(), End> {
         let commit = self.world.commit_of(&mut self.draft);
         if !commit.is_empty() {
             self.write(&commit).await?;
@@ -324,7 +333,7 @@ impl<'a> Cycle<'a> {
         Ok(())
     }
 
-    async fn write(&mut self, commit: &Commit) -> Result<(), Stop> {
+    async fn write(&mut self, commit: &Commit) -> Result<(), End> {
         loop {
             let (now, begun) = (self.services.clock.now(), Instant::now());
             match self.services.store.commit(self.term.lease(), commit, now).await {
@@ -337,13 +346,13 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    pub async fn outlast(&mut self, error: StoreError) -> Result<(), Stop> {
+    pub async fn outlast(&mut self, error: StoreError) -> Result<(), End> {
         outlast(error, &mut self.watch, self.services).await
     }
 }
 
 /// Waits a moment after an outage, and ends the term after anything else.
-async fn outlast(error: StoreError, watch: &mut Watch, services: &Services) -> Result<(), Stop> {
+async fn outlast(error: StoreError, watch: &mut Watch, services: &Services) -> Result<(), End> {
     match error {
         StoreError::Unavailable(why) => {
             tracing::warn!(%why, "the database is away");
@@ -351,7 +360,7 @@ async fn outlast(error: StoreError, watch: &mut Watch, services: &Services) -> R
             watch.interrupt(services.clock.now());
             Ok(())
         }
-        StoreError::Conflict(why) => Err(Stop::Deposed(why)),
-        StoreError::Corrupt(why) => Err(Stop::Fatal(why)),
+        StoreError::Conflict(why) => Err(End::Deposed(why)),
+        StoreError::Corrupt(why) => Err(End::Fatal(why)),
     }
 }

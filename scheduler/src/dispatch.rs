@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use towpath_common::message::Dispatch;
 use towpath_common::port::Queue;
 
@@ -15,15 +16,16 @@ const BACKLOG: usize = 64;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+/// Publishes until it is dropped.
 pub struct Dispatcher {
     sender: mpsc::Sender<Vec<Dispatch>>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinSet<()>,
 }
 
 impl Dispatcher {
     pub fn start(queue: Arc<dyn Queue>) -> Self {
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        Self { sender, task: tokio::spawn(publish_all(queue, receiver)) }
+        Self { sender, task: JoinSet::from_iter([publish_all(queue, receiver)]) }
     }
 
     pub fn dispatch(&self, batch: Vec<Dispatch>) {
@@ -31,11 +33,11 @@ impl Dispatcher {
             tracing::warn!("the broker is behind; a batch is left to the sweep");
         }
     }
-}
 
-impl Drop for Dispatcher {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// Returns when the broker has what it was given.
+    pub async fn finish(mut self) {
+        drop(self.sender);
+        self.task.join_next().await;
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn run(
         };
         tracing::info!(scheduler = %config.name, term = term.number(), "leading");
         measure::leads(true);
-        let end = cycle::lead(&services, &config, &term, &mut shutdown).await;
+        let end = cycle::lead(&services, &config, &term, &shutdown).await;
         measure::leads(false);
         term.resign(&services).await;
         match end {

@@ -16,7 +16,7 @@ use towpath_common::selection::Selection;
 use towpath_common::time::Timestamp;
 
 use crate::core::{backfill, people};
-use crate::cycle::{Cycle, Stop};
+use crate::cycle::{Cycle, End};
 use crate::takeover::{load_run, plan, previous, restore};
 use crate::world::{NewEvents, Previous};
 
@@ -36,7 +36,7 @@ macro_rules! insist {
 }
 
 impl Cycle<'_> {
-    pub async fn obey(&mut self, command: Command) -> Result<(), Stop> {
+    pub async fn obey(&mut self, command: Command) -> Result<(), End> {
         let now = self.services.clock.now();
         match command {
             Command::DagChanged { dag_id } => self.load_dag(&dag_id).await,
@@ -90,7 +90,7 @@ impl Cycle<'_> {
         }
     }
 
-    async fn deployed(&mut self, dag_id: &DagId) -> Result<Option<Arc<Plan>>, Stop> {
+    async fn deployed(&mut self, dag_id: &DagId) -> Result<Option<Arc<Plan>>, End> {
         if self.world.dag(dag_id).is_none() {
             self.load_dag(dag_id).await?;
         }
@@ -101,16 +101,16 @@ impl Cycle<'_> {
         Ok(dag)
     }
 
-    async fn plan(&mut self, version: &VersionId) -> Result<Option<Arc<Plan>>, Stop> {
+    async fn plan(&mut self, version: &VersionId) -> Result<Option<Arc<Plan>>, End> {
         Ok(insist!(self, plan(self.services.store.as_ref(), &mut self.world, version)))
     }
 
-    async fn previous(&mut self, run: &DagRun, plan: &Plan) -> Result<Previous, Stop> {
+    async fn previous(&mut self, run: &DagRun, plan: &Plan) -> Result<Previous, End> {
         Ok(insist!(self, previous(self.services.store.as_ref(), &self.world, run, plan)))
     }
 
     /// Adds the run, if its Dag does not already have one of that name.
-    pub async fn create_run(&mut self, run: DagRun) -> Result<(), Stop> {
+    pub async fn create_run(&mut self, run: DagRun) -> Result<(), End> {
         let known = insist!(self, self.services.store.find_runs(Some(&run.dag_id), &run.run_id));
         if !known.is_empty() || self.world.has_run(run.key) {
             tracing::info!(dag.id = %run.dag_id, run.id = %run.run_id, "there is such a run already");
@@ -122,7 +122,7 @@ impl Cycle<'_> {
     }
 
     /// Takes a new run in, whose name is known to be free.
-    async fn add_run(&mut self, run: DagRun) -> Result<(), Stop> {
+    async fn add_run(&mut self, run: DagRun) -> Result<(), End> {
         let Some(plan) = self.plan(&run.version).await? else { return Ok(()) };
         let previous = self.previous(&run, &plan).await?;
         let now = self.services.clock.now();
@@ -131,7 +131,7 @@ impl Cycle<'_> {
     }
 
     /// Creates the runs of all schedules that are due, however many, in one commit.
-    pub async fn create_scheduled(&mut self, due: Vec<(DagId, DataInterval)>) -> Result<(), Stop> {
+    pub async fn create_scheduled(&mut self, due: Vec<(DagId, DataInterval)>) -> Result<(), End> {
         if due.is_empty() {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl Cycle<'_> {
     }
 
     /// Creates a run for every Dag that has the assets that it waits for, and room.
-    pub async fn start_consumers(&mut self) -> Result<(), Stop> {
+    pub async fn start_consumers(&mut self) -> Result<(), End> {
         loop {
             let ready = self.world.take_ready_consumers();
             if ready.is_empty() {
@@ -170,7 +170,7 @@ impl Cycle<'_> {
         }
     }
 
-    async fn start_consumer(&mut self, dag_id: &DagId, events: &[NewEvents]) -> Result<(), Stop> {
+    async fn start_consumer(&mut self, dag_id: &DagId, events: &[NewEvents]) -> Result<(), End> {
         let Some(plan) = self.deployed(dag_id).await? else { return Ok(()) };
         let now = self.services.clock.now();
         let mut asset_events = Vec::new();
@@ -204,7 +204,7 @@ impl Cycle<'_> {
     }
 
     /// The run in memory, whether it is live or not. False if there is none.
-    async fn load_run(&mut self, run: RunKey) -> Result<bool, Stop> {
+    async fn load_run(&mut self, run: RunKey) -> Result<bool, End> {
         if self.world.has_run(run) {
             return Ok(true);
         }
@@ -222,7 +222,7 @@ impl Cycle<'_> {
         run: RunKey,
         event: impl FnOnce(Vec<u32>) -> Event,
         selection: &Selection,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), End> {
         if self.load_run(run).await?
             && let Some(snapshot) = self.world.run(run)
         {
@@ -238,7 +238,7 @@ impl Cycle<'_> {
         selection: &Selection,
         latest_version: bool,
         by: String,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), End> {
         if !self.load_run(run).await? {
             return Ok(());
         }
@@ -249,7 +249,7 @@ impl Cycle<'_> {
     }
 
     /// The run goes on under its Dag's present version, with what its instances have come to.
-    async fn move_to_latest(&mut self, run: RunKey) -> Result<(), Stop> {
+    async fn move_to_latest(&mut self, run: RunKey) -> Result<(), End> {
         let dag_id = self.world.run(run).map(|run| run.run.dag_id.clone());
         let Some(dag_id) = dag_id else { return Ok(()) };
         let Some(latest) = self.deployed(&dag_id).await? else { return Ok(()) };
@@ -266,7 +266,7 @@ impl Cycle<'_> {
         Ok(())
     }
 
-    async fn backfill(&mut self, id: BackfillId, spec: BackfillSpec) -> Result<(), Stop> {
+    async fn backfill(&mut self, id: BackfillId, spec: BackfillSpec) -> Result<(), End> {
         let now = self.services.clock.now();
         let Some(deployed) = self.deployed(&spec.dag_id).await? else { return Ok(()) };
         self.commit().await?;

@@ -1,6 +1,6 @@
 //! Schedulers and workers, each a process that dies and comes back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +60,21 @@ pub struct Ground {
 }
 
 impl Ground {
+    /// Without anybody on it.
+    pub fn new(seed: u64, weather: &Arc<Weather>, dir: &Path, over: watch::Receiver<bool>) -> Self {
+        Self {
+            weather: Arc::clone(weather),
+            store: Arc::default(),
+            queue: MemoryQueue::default(),
+            bus: MemoryBus::default(),
+            ids: Arc::default(),
+            yard: Yard::new(seed),
+            history: Arc::default(),
+            dir: dir.to_owned(),
+            over,
+        }
+    }
+
     fn gated(&self, gate: &Arc<Gate>) -> Arc<dyn Store> {
         let (inner, history) = (Arc::clone(&self.store), Arc::clone(&self.history));
         Arc::new(GatedStore { inner, gate: Arc::clone(gate), history })

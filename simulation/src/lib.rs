@@ -22,9 +22,6 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use towpath_backends::bus::MemoryBus;
-use towpath_backends::queue::MemoryQueue;
-use towpath_backends::store::MemoryStore;
 
 use chance::Chance;
 use fleet::{Ground, Kind};
@@ -83,7 +80,7 @@ pub fn play_a_day(seed: u64) -> anyhow::Result<Played> {
 }
 
 /// In time that passes when nobody has anything to do.
-fn simulated(play: impl Future<Output = anyhow::Result<Played>>) -> anyhow::Result<Played> {
+fn simulated<T>(play: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -125,17 +122,7 @@ async fn run(
     let weather = Arc::new(Weather::new(seed, faults, keeps_lines));
     let draw = Chance::new(seed ^ 0xf1ee7);
     let (end, over) = watch::channel(false);
-    let ground = Ground {
-        weather: Arc::clone(&weather),
-        store: Arc::new(MemoryStore::default()),
-        queue: MemoryQueue::default(),
-        bus: MemoryBus::default(),
-        ids: Arc::default(),
-        yard: yard::Yard::new(seed),
-        history: Arc::default(),
-        dir: dir.path().to_owned(),
-        over,
-    };
+    let ground = Ground::new(seed, &weather, dir.path(), over);
     let schedulers = (0..=draw.below(3)).map(|n| (format!("scheduler{n}"), Kind::Scheduler));
     let workers = (0..=draw.below(4)).map(|n| (format!("worker{n}"), Kind::Worker));
     let fleet: Vec<(String, Kind)> = schedulers.chain(workers).collect();
@@ -197,6 +184,12 @@ async fn heal(ground: &Ground) {
 
 #[cfg(test)]
 mod tests {
+    use towpath_common::dag::DEFAULT_QUEUE;
+    use towpath_common::id::QueueName;
+    use towpath_common::port::Queue;
+    use towpath_common::run::InstanceRecord;
+    use towpath_common::state::TaskState;
+
     use super::*;
 
     /// Every so many seeds are played twice.
@@ -236,6 +229,29 @@ mod tests {
         assert_eq!(played.wrong, Vec::<String>::new());
         assert_eq!((played.runs, played.attempts), (1, 1), "{played:?}");
         assert!(played.took.as_secs() > 24 * 3600 && played.crashes > 50, "{played:?}");
+    }
+
+    /// What its broker could not be given just then was left to the successor, which looks after ten seconds.
+    #[test]
+    fn a_leader_that_is_told_to_end_publishes_what_it_has_committed() {
+        let waiting = simulated(async {
+            let dir = tempfile::tempdir()?;
+            let weather = Arc::new(Weather::new(1, Faults::default(), false));
+            let (end, over) = watch::channel(false);
+            let ground = Ground::new(1, &weather, dir.path(), over);
+            let life = tokio::spawn(ground.clone().keep("leader".to_owned(), Kind::Scheduler));
+            weather.take_away(Service::Queue, Duration::from_millis(300));
+            people::ask_for_a_long_task(&ground).await?;
+            let queued = |record: &InstanceRecord| record.instance.state == TaskState::Queued;
+            while !ground.store.every_instance().iter().any(queued) {
+                sleep(Duration::from_millis(1)).await;
+            }
+            end.send_replace(true);
+            weather.end("leader");
+            life.await?;
+            Ok(ground.queue.depth(&QueueName::new(DEFAULT_QUEUE)?).await?)
+        });
+        assert_eq!(waiting.expect("it plays"), 1);
     }
 
     #[test]

@@ -68,12 +68,17 @@ pub async fn work(ground: &Ground, runs: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One task that takes a day, and nothing else to do.
-pub async fn wait_for_a_day(ground: &Ground) -> anyhow::Result<()> {
+/// One task that takes a day.
+pub async fn ask_for_a_long_task(ground: &Ground) -> anyhow::Result<()> {
     let text = format!("dag: long\ntasks:\n  {LONG_TASK}: {{image: i, command: [x]}}\n");
     let operations = operations(ground);
     let dag_id = deploy(ground, &operations, text).await?;
     operations.trigger(&dag_id, &TriggerRequest::default(), None).await?;
+    Ok(())
+}
+
+pub async fn wait_for_a_day(ground: &Ground) -> anyhow::Result<()> {
+    ask_for_a_long_task(ground).await?;
     while !ground.is_done() && ground.weather.elapsed() < 2 * A_DAY {
         sleep(LOOK).await;
     }

@@ -6,11 +6,11 @@ use towpath_common::run::DagRun;
 use towpath_common::state::RunState;
 use towpath_tests::ailing::Ailment::{Break, Error};
 use towpath_tests::ailing::{Ailing, Plan};
-use towpath_tests::cluster::{Addresses, Cluster};
+use towpath_tests::cluster::Cluster;
 use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of};
 use towpath_tests::process::{Process, eventually};
 
-use crate::ports::{addresses, service};
+use crate::ports::addresses;
 
 /// A scheduler, one worker with a lane of its own, and one task for it.
 struct Scene {
@@ -20,12 +20,11 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set(redis: u8) -> anyhow::Result<Self> {
+    async fn set() -> anyhow::Result<Self> {
         busybox_image()?;
-        let redis_url = format!("{}/{redis}", service("REDIS"));
-        let cluster = Cluster::new(Addresses { redis_url, ..addresses().await? }).await?;
+        let cluster = Cluster::new(addresses().await?).await?;
         let scheduler = cluster.scheduler()?;
-        let lane = format!("ailing{redis}-{}", std::process::id());
+        let lane = format!("ailing{}", std::process::id());
         Ok(Self { cluster, _scheduler: scheduler, lane })
     }
 
@@ -66,8 +65,8 @@ impl Scene {
     }
 }
 
-async fn check(plan: Plan, redis: u8) -> anyhow::Result<()> {
-    let scene = Scene::set(redis).await?;
+async fn check(plan: Plan) -> anyhow::Result<()> {
+    let scene = Scene::set().await?;
     let docker = Ailing::start(plan).await?;
     let _worker = scene.worker(&docker)?;
     let run = scene.begin().await?;
@@ -78,39 +77,33 @@ async fn check(plan: Plan, redis: u8) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn that_answers_with_errors() -> anyhow::Result<()> {
-    check(
-        vec![
-            ("POST /containers/create", Error, 2),
-            ("PUT /containers/", Error, 2),
-            ("GET /images/", Error, 1),
-            ("/json", Error, 3),
-            ("DELETE /containers/", Error, 1),
-        ],
-        4,
-    )
+    check(vec![
+        ("POST /containers/create", Error, 2),
+        ("PUT /containers/", Error, 2),
+        ("GET /images/", Error, 1),
+        ("/json", Error, 3),
+        ("DELETE /containers/", Error, 1),
+    ])
     .await
 }
 
 #[tokio::test]
 async fn that_breaks_off_when_it_has_done_what_it_was_asked() -> anyhow::Result<()> {
-    check(
-        vec![
-            ("POST /containers/create", Break, 2),
-            ("PUT /containers/", Break, 1),
-            ("/start", Break, 1),
-            ("/wait", Break, 1),
-            ("/archive", Break, 1),
-            ("DELETE /containers/", Break, 1),
-        ],
-        5,
-    )
+    check(vec![
+        ("POST /containers/create", Break, 2),
+        ("PUT /containers/", Break, 1),
+        ("/start", Break, 1),
+        ("/wait", Break, 1),
+        ("/archive", Break, 1),
+        ("DELETE /containers/", Break, 1),
+    ])
     .await
 }
 
 /// Its worker dies between the two: the next life of the worker starts what the earlier one has made.
 #[tokio::test]
 async fn that_makes_a_container_which_nobody_starts() -> anyhow::Result<()> {
-    let scene = Scene::set(6).await?;
+    let scene = Scene::set().await?;
     let docker = Ailing::start(vec![("PUT /containers/", Error, u32::MAX)]).await?;
     let worker = scene.worker(&docker)?;
     let run = scene.begin().await?;

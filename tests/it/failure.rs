@@ -225,6 +225,8 @@ async fn a_worker_drains() -> anyhow::Result<()> {
     let run = scene.begin().await?;
     let status = scene.processes.take().expect("it runs").terminate(Duration::from_secs(30))?;
     assert!(status.success(), "{status}");
+    let on_record = scene.cluster.store.workers().await?;
+    assert!(on_record.iter().all(|record| record.worker.as_str() != "processes"), "{on_record:?}");
     let other =
         ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
     scene.processes = Some(scene.cluster.worker("another", &other)?);

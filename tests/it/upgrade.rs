@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use towpath_common::run::DagRun;
 use towpath_common::state::{RunState, TaskState};
-use towpath_tests::cluster::{Addresses, Cluster};
+use towpath_tests::cluster::Cluster;
 use towpath_tests::process::eventually;
 use towpath_tests::service::postgres::fresh_database;
 
@@ -13,15 +13,6 @@ use crate::ports::{addresses, service};
 
 const WITHIN: Duration = Duration::from_secs(90);
 const TASKS: usize = 120;
-
-/// With a database of Redis, too: Dags and runs of the same names are told apart by nothing else.
-async fn cluster(redis: u8) -> anyhow::Result<Cluster> {
-    Cluster::new(Addresses {
-        redis_url: format!("{}/{redis}", service("REDIS")),
-        ..addresses().await?
-    })
-    .await
-}
 
 /// Tasks of a tenth of a second, and one that takes as long as all of that.
 fn dag_file(lane: &str) -> String {
@@ -76,7 +67,7 @@ fn refused(cluster: &Cluster) -> anyhow::Result<String> {
 /// The previous release's schema, with a run in the middle of its work.
 #[tokio::test]
 async fn what_the_previous_release_has_begun_is_finished_by_this_one() -> anyhow::Result<()> {
-    let cluster = cluster(1).await?;
+    let cluster = Cluster::new(addresses().await?).await?;
     let lane = format!("before{}", std::process::id());
     let mut connection = PgConnection::connect(&cluster.addresses.database_url).await?;
     cluster.apply("work", &dag_file(&lane))?;
@@ -102,7 +93,7 @@ async fn what_the_previous_release_has_begun_is_finished_by_this_one() -> anyhow
 /// The next release's schema comes while this one works; what works goes on, and is killed and started again.
 #[tokio::test]
 async fn the_next_release_migrates_under_this_one() -> anyhow::Result<()> {
-    let cluster = cluster(2).await?;
+    let cluster = Cluster::new(addresses().await?).await?;
     let lane = format!("under{}", std::process::id());
     // Few at once, so that there is work all the while.
     let args = ["--queues", lane.as_str(), "--executor", "process", "--concurrency", "3"];
@@ -136,7 +127,7 @@ async fn the_next_release_migrates_under_this_one() -> anyhow::Result<()> {
 /// An empty one is nobody's yet, and a program that is told to look says so.
 #[tokio::test]
 async fn an_empty_database_gets_its_tables() -> anyhow::Result<()> {
-    let mut cluster = cluster(3).await?;
+    let mut cluster = Cluster::new(addresses().await?).await?;
     cluster.addresses.database_url = fresh_database(&service("POSTGRES")).await?;
     let check = cluster.towpath(&["db", "check"])?.output()?;
     let said = String::from_utf8_lossy(&check.stderr).into_owned();

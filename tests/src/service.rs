@@ -6,7 +6,7 @@ mod encryption;
 pub mod mariadb;
 pub mod postgres;
 mod rabbitmq;
-mod redis;
+pub mod redis;
 pub mod s3;
 
 use std::path::Path;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 use towpath_common::id::AttemptKey;
+use towpath_common::port::StoreError;
 use towpath_common::time::Timestamp;
 
 use crate::attempt::{self, Beginning};
@@ -14,8 +16,9 @@ use crate::reporter::Reporter;
 use crate::spool::Spool;
 use crate::{Services, WorkerConfig};
 
-/// How long the store is told goodbye.
+/// How long a worker that is done waits for its last reports to be read.
 const FAREWELL: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why an attempt is to be stopped from without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,15 +178,15 @@ impl Desk {
         }
     }
 
-    /// Waits for what runs; then leaves it to the worker's successor, or stops it.
-    pub async fn drain(&self) {
+    /// Waits for what runs; then leaves it to the worker's successor, or stops it. True if nothing was left.
+    pub async fn drain(&self) -> bool {
         let running = self.running();
         if running.is_empty() {
-            return;
+            return true;
         }
         tracing::info!(running = running.len(), "draining for up to {:?}", self.config.drain);
         if tokio::time::timeout(self.config.drain, self.empty()).await.is_ok() {
-            return;
+            return true;
         }
         if self.services.executor.survives_worker() {
             tracing::info!(running = self.running().len(), "left to this worker's successor");
@@ -191,25 +194,29 @@ impl Desk {
                 left_behind.task.abort();
             }
             self.empty().await;
-            return;
+            return false;
         }
         self.stop(&self.running(), StopReason::Shutdown);
         self.empty().await;
+        true
     }
 
-    /// A worker that leaves nothing behind is taken off the record at once.
+    /// A worker that leaves nothing behind is taken off the record when its last reports have been read. One that
+    /// stays on it is taken for lost when its lease is over.
     pub async fn close(&self) {
-        // A store that is away finds out by itself.
-        let _ = tokio::time::timeout(FAREWELL, self.retire()).await;
+        let stays = match tokio::time::timeout(FAREWELL, self.retire()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no scheduler has read its last reports".to_owned(),
+        };
+        tracing::info!(why = stays, "this worker stays on record until its lease is over");
     }
 
-    async fn retire(&self) {
-        let leaves_nothing = match self.services.store.held(&self.config.name).await {
-            Ok(held) => held.is_empty(),
-            Err(_) => false,
-        };
-        if leaves_nothing && let Err(error) = self.services.store.retire(&self.config.name).await {
-            tracing::info!(%error, "this worker stays on record until its lease is over");
+    async fn retire(&self) -> Result<(), StoreError> {
+        let (store, name) = (&self.services.store, &self.config.name);
+        while !store.held(name).await?.is_empty() {
+            sleep(LOOK).await;
         }
+        store.retire(name).await
     }
 }

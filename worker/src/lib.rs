@@ -98,9 +98,11 @@ pub async fn run(services: Services, config: WorkerConfig, shutdown: watch::Rece
         tokio::spawn(adoption::take_up_and_reap(Arc::clone(&worker))),
     ];
     intake::work(&worker, shutdown).await;
-    worker.drain().await;
+    let leaves_nothing = worker.drain().await;
     for task in background {
         task.abort();
     }
-    worker.close().await;
+    if leaves_nothing {
+        worker.close().await;
+    }
 }

@@ -7,6 +7,7 @@ mod store;
 
 use towpath_tests::cluster::Addresses;
 use towpath_tests::service::postgres::fresh_database;
+use towpath_tests::service::redis::DATABASES;
 
 /// The address of a shared test service; the tests are run by `make test`, which sets it.
 pub fn service(name: &str) -> String {
@@ -15,11 +16,11 @@ pub fn service(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set; run the tests with make test"))
 }
 
-/// The shared test services, with a database of its own.
+/// The shared test services, with databases of this test's own, for Dags and runs of other tests have the same names.
 pub async fn addresses() -> anyhow::Result<Addresses> {
     Ok(Addresses {
         database_url: fresh_database(&service("POSTGRES")).await?,
         rabbitmq_url: service("RABBITMQ"),
-        redis_url: service("REDIS"),
+        redis_url: format!("{}/{}", service("REDIS"), std::process::id() % DATABASES),
     })
 }

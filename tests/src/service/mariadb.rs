@@ -30,7 +30,7 @@ impl MariaDb {
         server.arg(format!("--socket={}", dir.join("mariadb.sock").display()));
         let mariadb = Self { port, _server: Process::start("mariadb", &mut server, dir)? };
         let url = format!("mysql://root@127.0.0.1:{port}/mysql");
-        eventually("MariaDB answers", Duration::from_secs(60), || async {
+        eventually("MariaDB answers", Duration::from_secs(180), || async {
             Ok(MySqlConnection::connect(&url).await.ok().map(drop))
         })
         .await?;

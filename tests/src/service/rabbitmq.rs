@@ -112,9 +112,11 @@ impl RabbitMq {
         let log_dir = self.dir.parent().context("it has a parent")?;
         self.server = Some(Process::start("rabbitmq", &mut server, log_dir)?);
         let url = self.url();
-        eventually("RabbitMQ answers", Duration::from_secs(60), || async {
-            let connected = Connection::connect(&url, ConnectionProperties::default()).await;
-            Ok(connected.ok().map(drop))
+        eventually("RabbitMQ answers", Duration::from_secs(180), || async {
+            // A handshake that a starting broker breaks off may never end.
+            let connecting = Connection::connect(&url, ConnectionProperties::default());
+            let connected = tokio::time::timeout(Duration::from_secs(5), connecting).await;
+            Ok(connected.is_ok_and(|connected| connected.is_ok()).then_some(()))
         })
         .await
     }

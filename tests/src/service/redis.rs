@@ -7,6 +7,9 @@ use anyhow::Context;
 use super::Encryption;
 use crate::process::{Process, eventually, free_port};
 
+/// More than tests that run at once.
+pub const DATABASES: u32 = 4096;
+
 pub struct Redis {
     dir: PathBuf,
     port: u16,
@@ -40,7 +43,7 @@ impl Redis {
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let mut server = Command::new("redis-server");
         server.args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""]);
-        server.arg("--dir").arg(&self.dir);
+        server.args(["--databases", &DATABASES.to_string()]).arg("--dir").arg(&self.dir);
         let log_dir = self.dir.parent().context("it has a parent")?;
         let encryption = Encryption::below(log_dir)?;
         server.args(["--tls-port", &self.encrypted_port.to_string(), "--tls-auth-clients", "no"]);
