@@ -62,7 +62,7 @@ mutant "a worker that is told to end breaks off its claim" worker/src/intake.rs 
     "let patience = stopped_for(shutdown.clone(), desk.config.drain);" \
     "let patience = stopped_for(shutdown.clone(), desk.config.drain * u32::from(!BROKEN));"
 
-(cd "$copy" && cargo build --locked --workspace --bin towpath-sim)
+(cd "$copy" && cargo build --quiet --locked --workspace --bin towpath-sim)
 unseen=0
 for name in "${names[@]}"; do
     found="$(MUTANT="$name" timeout 300 "$CARGO_TARGET_DIR/debug/towpath-sim" 0 --count "$seeds" --first || true)"

@@ -33,7 +33,7 @@ debian() {
         'apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql redis-server \
          rabbitmq-server python3 python3-pip gcc libc6-dev && apt-get clean' >/dev/null 2>&1
     umount "$work/root/proc"
-    tar -C "$work/root" --exclude=./usr/share/{doc,man,locale} -c . | docker import - "$base" >/dev/null
+    tar -C "$work/root" -c . | docker import - "$base" >/dev/null
     rm -rf "$work/root"
 }
 
