@@ -17,6 +17,7 @@ use crate::args::Connection;
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// With what says where it is.
 const DATABASE: &str = "the database (--database-url, TOWPATH_DATABASE_URL)";
+const REDIS: &str = "Redis (--redis-url, TOWPATH_REDIS_URL)";
 /// Connections of one role: the loop, the lease, and what runs beside them.
 const DATABASE_CONNECTIONS: u32 = 4;
 
@@ -91,19 +92,30 @@ impl Connection {
         let Some(url) = &self.redis_url else {
             bail!("Redis is needed (--redis-url, TOWPATH_REDIS_URL), such as redis://localhost");
         };
-        let what = "Redis (--redis-url, TOWPATH_REDIS_URL)";
-        let bus = RedisBus::new(url, &self.authorities()?)
-            .with_context(|| format!("{what} cannot be used"))?;
-        outwait(what, self.wait(wait), || bus.check()).await?;
+        let bus = self.redis(url)?;
+        outwait(REDIS, self.wait(wait), || bus.check()).await?;
         Ok(Arc::new(bus))
     }
 
-    /// For verbs: with no Redis nobody is told, and the scheduler finds out by itself.
+    /// For verbs: with no Redis, or while it is away, nobody is told, and the scheduler finds out by itself.
     pub async fn bus_if_any(&self) -> anyhow::Result<Arc<dyn Bus>> {
-        match self.redis_url {
-            Some(_) => self.bus(WAIT_VERB).await,
-            None => Ok(Arc::new(MemoryBus::default())),
+        let Some(url) = &self.redis_url else { return Ok(Arc::new(MemoryBus::default())) };
+        let bus = self.redis(url)?;
+        match bus.check().await {
+            Ok(()) => Ok(Arc::new(bus)),
+            Err(CheckError::Refused(why)) => bail!("{REDIS} cannot be used: {why}"),
+            Err(CheckError::Away(why)) => {
+                tracing::warn!(
+                    "{REDIS} does not answer, the scheduler finds what is asked by itself: {why}"
+                );
+                Ok(Arc::new(MemoryBus::default()))
+            }
         }
+    }
+
+    fn redis(&self, url: &str) -> anyhow::Result<RedisBus> {
+        let bus = RedisBus::new(url, &self.authorities()?);
+        bus.with_context(|| format!("{REDIS} cannot be used"))
     }
 }
 

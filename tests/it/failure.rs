@@ -184,7 +184,11 @@ async fn redis_is_killed() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let run = scene.begin().await?;
     scene.services.redis.kill().await?;
-    tokio::time::sleep(OUTAGE).await;
+    let task = "{queue: short, command: ['true']}";
+    scene.cluster.apply("silent", &format!("dag: silent\ntasks: {{t: {task}}}\n"))?;
+    let silent = scene.cluster.trigger("silent", "silent").await?;
+    let ended = scene.cluster.ended(&silent, WITHIN).await?;
+    assert_eq!(ended.state, RunState::Success, "work is taken and done with nobody told of it");
     scene.services.redis.start_again().await?;
     scene.end(&run, false).await
 }

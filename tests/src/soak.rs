@@ -25,6 +25,8 @@ use work::Round;
 const HEALED_WITHIN: Duration = Duration::from_secs(300);
 /// The pauses between two blows.
 const PAUSES: std::ops::Range<f64> = 1.0..3.0;
+/// Between two looks at what is to be done.
+const PASS: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -40,7 +42,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Figures> {
     let mut chance = fastrand::Rng::with_seed(plan.seed);
     let mut stage = Stage::set().await?;
     let began = Instant::now();
-    let mut rounds = vec![Round::begin(&stage, 0).await?];
+    work::deploy(&stage)?;
+    let mut rounds = vec![Round::new(0)];
     let mut blows: BTreeMap<Blow, u32> = BTreeMap::new();
     let mut struck: Vec<Struck> = Vec::new();
     let mut next = Instant::now();
@@ -56,17 +59,23 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Figures> {
             let pause = PAUSES.start + chance.f64() * (PAUSES.end - PAUSES.start);
             next = Instant::now() + Duration::from_secs_f64(pause);
         }
-        let last = rounds.last().context("a round")?;
+        let number = rounds.len();
+        let last = rounds.last_mut().context("a round")?;
+        last.go_on(&stage).await?;
         if last.has_ended(&stage).await {
-            rounds.push(Round::begin(&stage, rounds.len()).await?);
+            rounds.push(Round::new(number));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(PASS).await;
     }
     let for_ever = Instant::now() + Duration::from_secs(3600);
     blow::heal(&mut stage, &mut struck, for_ever, &mut chance).await?;
     println!("{:>7.1} s  all is healed", began.elapsed().as_secs_f64());
     let healed = Instant::now();
-    for round in &rounds {
+    for round in &mut rounds {
+        while !round.has_begun() {
+            round.go_on(&stage).await?;
+            tokio::time::sleep(PASS).await;
+        }
         round.ended(&stage, HEALED_WITHIN).await?;
     }
     println!("{:>7.1} s  all is done", began.elapsed().as_secs_f64());

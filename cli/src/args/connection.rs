@@ -18,7 +18,8 @@ pub struct Connection {
     #[arg(long, global = true, env = "TOWPATH_RABBITMQ_URL", hide_env_values = true)]
     pub rabbitmq_url: Option<String>,
 
-    /// redis://… or, encrypted, rediss://…; without it verbs are noticed about a second later.
+    /// redis://… or, encrypted, rediss://…; without it, or while it is away, verbs are noticed about
+    /// a second later.
     #[arg(long, global = true, env = "TOWPATH_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
 

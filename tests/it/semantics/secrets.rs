@@ -10,11 +10,10 @@ use towpath_rendering::{Keyring, Masker};
 use towpath_tests::cluster::{Addresses, Cluster};
 use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of, run as docker};
 use towpath_tests::process::eventually;
-use towpath_tests::service::postgres::fresh_database;
 use towpath_tests::tap::Tap;
 
 use super::{PATIENCE, Place};
-use crate::ports::service;
+use crate::ports::addresses;
 
 const CANARY: &str = "c4n4ry-5ings/low+er";
 
@@ -43,11 +42,11 @@ tasks:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_planted_canary_is_found_nowhere() -> anyhow::Result<()> {
     let (embedded, tap) = (Place::embedded().await?, Tap::default());
-    let database = fresh_database(&service("POSTGRES")).await?;
+    let own = addresses().await?;
     let tapped = Cluster::new(Addresses {
-        database_url: tap.on(&database).await?,
-        rabbitmq_url: tap.on(&service("RABBITMQ")).await?,
-        redis_url: tap.on(&service("REDIS")).await?,
+        database_url: tap.on(&own.database_url).await?,
+        rabbitmq_url: tap.on(&own.rabbitmq_url).await?,
+        redis_url: tap.on(&own.redis_url).await?,
     });
     let stack = Place::with_roles(tapped.await?, "canary")?;
     for place in [&embedded, &stack] {

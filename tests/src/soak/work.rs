@@ -1,13 +1,13 @@
 //! What is done under the blows: a thousand short tasks and twenty long ones, in five Dags.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use towpath_common::run::DagRun;
 
 use super::stage::Stage;
 use crate::docker::BUSYBOX;
-use crate::process::eventually;
 
 /// Lines that a long task says, one a second: far longer than the broker waits for an acknowledgement.
 const LONG_LINES: u32 = 25;
@@ -34,34 +34,52 @@ const SHAPES: [Shape; 5] = [
     Shape { dag: "c1", short: 25, long: 5, in_containers: true },
 ];
 
-/// One run of each Dag.
+/// One run of each Dag, asked for one after the other.
 pub struct Round {
+    number: usize,
+    /// When the run that is waited for was first asked for.
+    asked: Instant,
     pub runs: Vec<DagRun>,
 }
 
+pub fn deploy(stage: &Stage) -> anyhow::Result<()> {
+    SHAPES.iter().try_for_each(|shape| deploy_one(stage, shape))
+}
+
 impl Round {
-    pub async fn begin(stage: &Stage, number: usize) -> anyhow::Result<Self> {
-        if number == 0 {
-            for shape in &SHAPES {
-                deploy(stage, shape)?;
-            }
+    pub fn new(number: usize) -> Self {
+        Self { number, asked: Instant::now(), runs: Vec::new() }
+    }
+
+    /// Asks for the next run, unless it is there already. Nothing may stand still meanwhile: what it needs may be
+    /// down, and who asks is who heals.
+    pub async fn go_on(&mut self, stage: &Stage) -> anyhow::Result<()> {
+        let Some(Shape { dag, .. }) = SHAPES.get(self.runs.len()) else { return Ok(()) };
+        let run_id = format!("{dag}-{}", self.number);
+        // It may have been accepted by a try whose answer was lost.
+        let found = stage.cluster.store.find_runs(None, &run_id).await;
+        if let Some(run) = found.ok().and_then(|mut found| found.pop()) {
+            self.runs.push(run);
+            self.asked = Instant::now();
+            return Ok(());
         }
-        let mut runs = Vec::new();
-        for Shape { dag, .. } in &SHAPES {
-            let run_id = format!("{dag}-{number}");
-            let arguments = ["dag", "trigger", dag, "--run-id", &run_id];
-            let run = eventually("the run is accepted", ACCEPTED_WITHIN, || async {
-                // It may have been accepted by a try whose answer was lost.
-                let _ = stage.cluster.run(&arguments);
-                let found = stage.cluster.store.find_runs(None, &run_id).await;
-                Ok(found.ok().and_then(|mut found| found.pop()))
-            });
-            runs.push(run.await?);
+        let answer =
+            stage.cluster.run(&["--wait", "1", "dag", "trigger", dag, "--run-id", &run_id]);
+        if self.asked.elapsed() > ACCEPTED_WITHIN {
+            let logs = stage.cluster.logs();
+            bail!("{run_id} is not accepted within {ACCEPTED_WITHIN:?}: {answer:?}\n{logs}");
         }
-        Ok(Self { runs })
+        Ok(())
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.runs.len() == SHAPES.len()
     }
 
     pub async fn has_ended(&self, stage: &Stage) -> bool {
+        if !self.has_begun() {
+            return false;
+        }
         for run in &self.runs {
             let found = stage.cluster.store.run(run.key).await.ok().flatten();
             if !found.is_some_and(|run| run.state.is_terminal()) {
@@ -79,7 +97,7 @@ impl Round {
     }
 }
 
-fn deploy(stage: &Stage, shape: &Shape) -> anyhow::Result<()> {
+fn deploy_one(stage: &Stage, shape: &Shape) -> anyhow::Result<()> {
     let path = stage.cluster.dir().join(format!("{}.yaml", shape.dag));
     std::fs::write(&path, dag_file(shape, &stage.witness()))?;
     let policy = stage.cluster.dir().join("policy.yaml").display().to_string();
