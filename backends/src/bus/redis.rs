@@ -1,11 +1,15 @@
 //! The bus on Redis: one publish/subscribe channel per topic. A subscription reconnects for ever and
 //! reports each outage as a gap.
 
+mod breaker;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use redis::{ConnectionAddr, IntoConnectionInfo, TlsCertificates};
 use tokio::sync::{OnceCell, mpsc};
@@ -13,10 +17,15 @@ use towpath_common::change::{Changes, News, Place};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
 
+use self::breaker::Breaker;
 use crate::{Authorities, CheckError};
 
 const SERVICE: &str = "Redis";
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection whose other end has not been heard for so long has ended, as when its machine has lost power or a
+/// network has swallowed it; it is asked for a sign of life this often.
+const SILENCE: Duration = Duration::from_secs(15);
+const SIGNS: Duration = Duration::from_secs(5);
 const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
 /// Batches between the socket and its listener. A listener that is further behind is better off with
@@ -37,15 +46,46 @@ fn unavailable(error: impl std::fmt::Display) -> Unavailable {
 
 pub struct RedisBus {
     client: redis::Client,
-    publisher: OnceCell<ConnectionManager>,
+    publisher: Arc<Line>,
     /// A look that waits holds up its whole connection, so it has one of its own.
-    reader: OnceCell<ConnectionManager>,
+    reader: Line,
+    /// Who only rings does not wait for Redis, again and again, while it is away.
+    breaker: Breaker,
+}
+
+/// A connection that is made on first use, and made again when it has ended.
+struct Line {
+    client: redis::Client,
+    connection: OnceCell<ConnectionManager>,
+}
+
+impl Line {
+    fn new(client: redis::Client) -> Self {
+        Self { client, connection: OnceCell::new() }
+    }
+
+    async fn connected(&self) -> Result<ConnectionManager, Unavailable> {
+        let connect = || async {
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(TIMEOUT))
+                .set_response_timeout(Some(TIMEOUT))
+                .set_number_of_retries(1);
+            ConnectionManager::new_with_config(self.client.clone(), config).await
+        };
+        self.connection.get_or_try_init(connect).await.cloned().map_err(unavailable)
+    }
+
+    async fn run(&self, command: &redis::Cmd) -> Result<(), Unavailable> {
+        let mut connection = self.connected().await?;
+        command.query_async(&mut connection).await.map_err(unavailable)
+    }
 }
 
 impl RedisBus {
     /// Connects on first use; encrypted if the URL is a `rediss://` one.
     pub fn new(url: &str, authorities: &Authorities) -> Result<Self, Unavailable> {
         let info = url.into_connection_info().map_err(unavailable)?;
+        let info = info.set_tcp_settings(tcp_settings());
         let client = match (info.addr(), authorities.pem()) {
             (ConnectionAddr::TcpTls { .. }, Some(pem)) => {
                 let root_cert = Some(pem.as_bytes().to_vec());
@@ -55,7 +95,9 @@ impl RedisBus {
             _ => redis::Client::open(info),
         };
         let client = client.map_err(unavailable)?;
-        Ok(Self { client, publisher: OnceCell::new(), reader: OnceCell::new() })
+        let publisher = Arc::new(Line::new(client.clone()));
+        let reader = Line::new(client.clone());
+        Ok(Self { client, publisher, reader, breaker: Breaker::default() })
     }
 
     /// Connects now.
@@ -71,22 +113,20 @@ impl RedisBus {
         }
     }
 
-    async fn publisher(&self) -> Result<ConnectionManager, Unavailable> {
-        self.connected(&self.publisher).await
-    }
-
-    async fn connected(
-        &self,
-        place: &OnceCell<ConnectionManager>,
-    ) -> Result<ConnectionManager, Unavailable> {
-        let connect = || async {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(TIMEOUT))
-                .set_response_timeout(Some(TIMEOUT))
-                .set_number_of_retries(1);
-            ConnectionManager::new_with_config(self.client.clone(), config).await
-        };
-        place.get_or_try_init(connect).await.cloned().map_err(unavailable)
+    /// Says it, unless Redis was away a moment ago.
+    async fn say(&self, command: &redis::Cmd) -> Result<(), Unavailable> {
+        if self.breaker.is_open() {
+            return Err(unavailable("it was away a moment ago"));
+        }
+        let said = self.publisher.run(command).await;
+        if said.is_err() {
+            let publisher = Arc::clone(&self.publisher);
+            self.breaker.open(move || {
+                let publisher = Arc::clone(&publisher);
+                async move { publisher.run(&redis::cmd("PING")).await.is_ok() }
+            });
+        }
+        said
     }
 
     /// The first or the last entry of the feed.
@@ -96,7 +136,7 @@ impl RedisBus {
         from: &str,
         to: &str,
     ) -> Result<Option<Place>, Unavailable> {
-        let mut connection = self.publisher().await?;
+        let mut connection = self.publisher.connected().await?;
         let mut range = redis::cmd(command);
         range.arg(FEED).arg(from).arg(to).arg("COUNT").arg(1);
         let reply: StreamRangeReply =
@@ -109,10 +149,9 @@ impl RedisBus {
 impl Bus for RedisBus {
     async fn announce(&self, topic: Topic, what: &Announcement) -> Result<(), Unavailable> {
         let text = serde_json::to_vec(what).map_err(unavailable)?;
-        let mut publisher = self.publisher().await?;
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(channel(&self.client, topic)).arg(text);
-        publish.query_async::<()>(&mut publisher).await.map_err(unavailable)
+        self.say(&publish).await
     }
 
     async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable> {
@@ -124,10 +163,9 @@ impl Bus for RedisBus {
 
     async fn tell(&self, changes: &Changes) -> Result<(), Unavailable> {
         let text = serde_json::to_vec(changes).map_err(unavailable)?;
-        let mut publisher = self.publisher().await?;
         let mut add = redis::cmd("XADD");
         add.arg(FEED).arg("MAXLEN").arg("~").arg(FEED_MAX).arg("*").arg("changes").arg(text);
-        add.query_async::<()>(&mut publisher).await.map_err(unavailable)
+        self.say(&add).await
     }
 
     async fn feed_end(&self) -> Result<Place, Unavailable> {
@@ -141,7 +179,7 @@ impl Bus for RedisBus {
         if *after > end || (*after != BEGINNING && *after < first) {
             return Ok(News::Gap(end));
         }
-        let mut reader = self.connected(&self.reader).await?;
+        let mut reader = self.reader.connected().await?;
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(NEWS_MAX).arg("BLOCK").arg(NEWS_WAIT_MS);
         read.arg("STREAMS").arg(FEED).arg(after.to_string());
@@ -156,6 +194,14 @@ impl Bus for RedisBus {
         };
         entries.map(entry).collect::<Result<_, _>>().map(News::Changes)
     }
+}
+
+fn tcp_settings() -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(SIGNS).with_interval(SIGNS);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(SILENCE);
+    settings
 }
 
 /// Channels are one for all databases of a server, so its number is in their names: who has a database of their own

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::time::timeout;
 use towpath_backends::Authorities;
 use towpath_backends::bus::{MemoryBus, RedisBus};
@@ -12,6 +13,7 @@ use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription};
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
+use towpath_tests::process::eventually;
 use towpath_tests::service::Redis;
 
 const LONG: Duration = Duration::from_secs(10);
@@ -126,8 +128,33 @@ async fn an_outage_is_a_gap_and_then_all_goes_on() {
     assert!(bus.announce(Topic::Scheduler, &claimed(2)).await.is_err(), "it says that it is away");
     server.start_again().await.expect("it is back");
     assert_eq!(next(&mut subscription).await, BusEvent::Gap);
-    bus.announce(Topic::Scheduler, &claimed(3)).await.expect("announced");
+    it_is_heard_again(&bus, &claimed(3)).await;
     assert_eq!(next(&mut subscription).await, BusEvent::Announced(claimed(3)));
+}
+
+#[tokio::test]
+async fn a_server_that_has_fallen_silent_is_waited_for_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Redis::start(dir.path()).await.expect("it starts");
+    let bus = RedisBus::new(&server.url(), &Authorities::default()).expect("a URL");
+    bus.announce(Topic::Scheduler, &claimed(0)).await.expect("announced");
+    server.signal(Signal::SIGSTOP).expect("stopped");
+    let announced = timeout(2 * LONG, async {
+        for number in 1..1000 {
+            assert!(bus.announce(Topic::Scheduler, &claimed(number)).await.is_err());
+        }
+    });
+    announced.await.expect("most of them learn at once that it is away");
+    server.signal(Signal::SIGCONT).expect("goes on");
+    it_is_heard_again(&bus, &claimed(0)).await;
+}
+
+async fn it_is_heard_again(bus: &RedisBus, news: &Announcement) {
+    eventually("it is found that it is back", 2 * LONG, || async {
+        Ok(bus.announce(Topic::Scheduler, news).await.ok())
+    })
+    .await
+    .expect("announced");
 }
 
 /// Something else may stand at its address.

@@ -3,6 +3,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::signal::Signal;
 
 use super::Encryption;
 use crate::process::{Process, eventually, free_port};
@@ -38,6 +39,10 @@ impl Redis {
 
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.server.take().context("it does not run")?.kill()
+    }
+
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.server.as_ref().context("it does not run")?.signal(signal)
     }
 
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
