@@ -58,12 +58,20 @@ mutant "as many runs begin as are there" scheduler/src/world/lots.rs \
 mutant "one of those above is not waited for" scheduler/src/core/readiness.rs \
     "TriggerRule::AllSuccess => success + gone >= total," \
     "TriggerRule::AllSuccess => success + gone + u32::from(BROKEN) >= total,"
+mutant "nobody tries again" scheduler/src/core/retry.rs \
+    "(instance.failures < policy.retries, delay)" "(!BROKEN && instance.failures < policy.retries, delay)"
+mutant "what the platform has lost is the task's own failure" common/src/outcome.rs \
+    "self == Self::WorkerLost" "!BROKEN && self == Self::WorkerLost"
 mutant "a worker that is told to end breaks off its claim" worker/src/intake.rs \
     "let patience = stopped_for(shutdown.clone(), desk.config.drain);" \
     "let patience = stopped_for(shutdown.clone(), desk.config.drain * u32::from(!BROKEN));"
 
 (cd "$copy" && cargo build --quiet --locked --workspace --bin towpath-sim)
 unseen=0
+if ! MUTANT="" "$CARGO_TARGET_DIR/debug/towpath-sim" 0 --count 100 --first; then
+    echo "What is whole is taken for broken."
+    unseen=1
+fi
 for name in "${names[@]}"; do
     found="$(MUTANT="$name" timeout 300 "$CARGO_TARGET_DIR/debug/towpath-sim" 0 --count "$seeds" --first || true)"
     if grep -q '^seed' <<< "$found"; then

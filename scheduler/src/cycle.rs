@@ -89,7 +89,7 @@ pub(crate) struct Cycle<'a> {
     pub world: World,
     pub draft: Draft,
     outside: Outside,
-    announcements: Option<Box<dyn Subscription>>,
+    announcements: Box<dyn Subscription>,
     inbox_tick: tokio::time::Interval,
     sweep_tick: tokio::time::Interval,
     watch: Watch,
@@ -124,8 +124,6 @@ impl<'a> Cycle<'a> {
         };
         // Listening begins before loading, so that nothing is said in between unheard.
         let announcements = services.bus.subscribe(Topic::Scheduler).await;
-        let announcements =
-            announcements.inspect_err(|error| tracing::warn!(%error, "not listening"));
         let mut watch = Watch::begin(services.clock.now());
         let (world, draft) = loop {
             match load(services.store.as_ref(), config, services.clock.now()).await {
@@ -144,7 +142,7 @@ impl<'a> Cycle<'a> {
                 dispatcher: Dispatcher::start(services.queue.clone()),
                 depths: LaneDepths::default(),
             },
-            announcements: announcements.ok(),
+            announcements,
             inbox_tick: ticking(config.inbox_interval),
             sweep_tick: ticking(config.sweep_interval),
             watch,
@@ -181,20 +179,15 @@ impl<'a> Cycle<'a> {
                 None => std::future::pending().await,
             }
         };
-        let announcement = async {
-            match &mut self.announcements {
-                Some(announcements) => announcements.next().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             _ = self.shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
             _ = self.sweep_tick.tick() => Wake::Sweep,
             () = timer => Wake::Timer,
             (attempt, outcome) = self.waiter.next() => Wake::Waited(attempt, outcome),
-            event = announcement => Wake::Announced(event),
+            // Before what is said, for what nobody says is not to wait for an end of the talk.
             _ = self.inbox_tick.tick() => Wake::Inbox,
+            event = self.announcements.next() => Wake::Announced(event),
         }
     }
 
@@ -209,7 +202,7 @@ impl<'a> Cycle<'a> {
             if heard == ANNOUNCEMENTS_MAX {
                 break;
             }
-            next = self.announcements.as_mut().and_then(|announcements| announcements.try_next());
+            next = self.announcements.try_next();
         }
         if look_into_inbox { self.read_inbox().await } else { Ok(()) }
     }
@@ -236,10 +229,6 @@ impl<'a> Cycle<'a> {
     }
 
     async fn read_inbox(&mut self) -> Result<(), End> {
-        if self.announcements.is_none() {
-            let again = self.services.bus.subscribe(Topic::Scheduler).await;
-            self.announcements = again.ok();
-        }
         match self.services.store.inbox(INBOX_BATCH).await {
             Ok(items) => {
                 for item in items {

@@ -10,6 +10,7 @@ use towpath_common::state::{RunState, TaskState};
 
 use crate::fleet::Ground;
 use crate::order;
+use crate::rules;
 use crate::shape::{BACKFILLED_RUNS, SCHEDULED_RUNS};
 use crate::store::History;
 use crate::yard::Seen;
@@ -18,7 +19,8 @@ use crate::yard::Seen;
 pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
     let mut wrong = missing_runs(ground);
     leaders(ground, &mut wrong);
-    let History { marked, cleared, exceeded, abandoned, .. } = ground.history().clone();
+    let History { marked, cleared, cancelled, exceeded, abandoned, completions, .. } =
+        ground.history().clone();
     wrong.extend(exceeded.into_iter().take(3));
     wrong.extend(abandoned.into_iter().take(3));
     let seen = ground.yard.seen();
@@ -28,6 +30,14 @@ pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
     let mut by_attempt: BTreeMap<AttemptKey, Vec<&Seen>> = BTreeMap::new();
     for one in &seen {
         by_attempt.entry(one.attempt.clone()).or_default().push(one);
+    }
+    for (attempt, seen) in by_attempt.iter().filter(|(_, seen)| seen.len() > 1) {
+        wrong.push(format!("{attempt} was started {} times", seen.len()));
+    }
+    for (attempt, states) in completions.iter().filter(|(_, states)| states.len() > 1) {
+        if !marked.contains(&(attempt.run, attempt.task.clone())) {
+            wrong.push(format!("{attempt} has completed as {states:?}"));
+        }
     }
     for run in ground.store.every_run() {
         if !run.state.is_terminal() {
@@ -39,11 +49,14 @@ pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
         if !records.iter().any(is_marked) {
             states(&run, &records, &mut wrong);
         }
-        if !cleared.contains(&run.key)
-            && !records.iter().any(is_marked)
-            && let Some(dag) = ground.store.dag_version(&run.version).await?
-        {
-            order::check(&dag, &records, &by_attempt, &mut wrong);
+        let is_touched = cleared.contains(&run.key) || records.iter().any(is_marked);
+        let dag = ground.store.dag_version(&run.version).await?.filter(|_| !is_touched);
+        if let Some(dag) = &dag {
+            order::check(dag, &records, &by_attempt, &mut wrong);
+        }
+        let dag = dag.filter(|_| !cancelled.contains(&run.key));
+        if let Some(dag) = &dag {
+            rules::check(dag, &run, &records, &mut wrong);
         }
         // What people have marked and what waits without a worker ends without a container.
         let ran =
@@ -54,6 +67,11 @@ pub async fn audit(ground: &Ground) -> anyhow::Result<Vec<String>> {
                 .ended_attempts(run.key, &record.task, record.instance.map_index)
                 .await?;
             completed(&earlier, record, &by_attempt, &mut wrong);
+            let task = dag.iter().flat_map(|dag| &dag.tasks).find(|task| task.id == record.task);
+            if let Some(task) = task.filter(|_| has_failed_by_itself(record)) {
+                let attempts: Vec<&InstanceRecord> = earlier.iter().chain([record]).collect();
+                rules::budget(task, &attempts, &mut wrong);
+            }
         }
     }
     Ok(wrong)
@@ -115,6 +133,12 @@ fn states(run: &DagRun, records: &[InstanceRecord], wrong: &mut Vec<String>) {
     if run.state == RunState::Success && !records.is_empty() && records.iter().all(|r| failed(&r)) {
         wrong.push(format!("{} {} is a success, and all its tasks failed", run.dag_id, run.run_id));
     }
+}
+
+fn has_failed_by_itself(record: &InstanceRecord) -> bool {
+    let class = record.instance.failure.as_ref().map(|failure| failure.class);
+    let tried = [FailureClass::Exit, FailureClass::Timeout, FailureClass::WorkerLost];
+    record.instance.state == TaskState::Failed && class.is_some_and(|class| tried.contains(&class))
 }
 
 /// What the store takes for done was done, once, by the attempt that it names.

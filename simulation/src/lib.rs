@@ -12,6 +12,7 @@ mod order;
 mod overseer;
 mod people;
 mod queue;
+mod rules;
 mod shape;
 mod store;
 mod yard;

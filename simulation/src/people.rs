@@ -99,6 +99,7 @@ async fn meddle(ground: &Ground, operations: &Operations) -> anyhow::Result<()> 
             note("clears what failed of");
         }
         1 if run.state == RunState::Running => {
+            ground.history().cancelled.insert(run.key);
             operations.cancel(run.key).await?;
             note("cancels");
         }

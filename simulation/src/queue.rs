@@ -11,10 +11,12 @@ use towpath_backends::queue::MemoryQueue;
 use towpath_common::change::{Changes, News, Place};
 use towpath_common::id::QueueName;
 use towpath_common::message::{Announcement, Dispatch, Topic};
-use towpath_common::port::{Bus, Consumer, Delivery, Queue, Subscription, Unavailable};
+use towpath_common::port::{Bus, BusEvent, Consumer, Delivery, Queue, Subscription, Unavailable};
 
 use crate::chance::Chance;
 use crate::gate::{Faults, Gate, Service};
+
+const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(200);
 
 fn away(service: &'static str) -> impl FnOnce(String) -> Unavailable {
     move |why| Unavailable::new(service, why)
@@ -142,9 +144,12 @@ impl Bus for GatedBus {
         Ok(())
     }
 
-    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable> {
-        self.gate.pass(Service::Bus, "subscribe").await.map_err(away("the bus"))?;
-        self.inner.subscribe(topic).await
+    async fn subscribe(&self, topic: Topic) -> Box<dyn Subscription> {
+        let (bus, gate) = (self.inner.clone(), Arc::clone(&self.gate));
+        match self.gate.pass(Service::Bus, "subscribe").await {
+            Ok(()) => self.inner.subscribe(topic).await,
+            Err(_) => Box::new(LateSubscription { bus, gate, topic, begun: None }),
+        }
     }
 
     async fn tell(&self, changes: &Changes) -> Result<(), Unavailable> {
@@ -158,5 +163,31 @@ impl Bus for GatedBus {
 
     async fn news(&self, after: &Place) -> Result<News, Unavailable> {
         self.inner.news(after).await
+    }
+}
+
+/// One that was asked for during an outage; what is said before it has begun is missed.
+struct LateSubscription {
+    bus: MemoryBus,
+    gate: Arc<Gate>,
+    topic: Topic,
+    begun: Option<Box<dyn Subscription>>,
+}
+
+#[async_trait]
+impl Subscription for LateSubscription {
+    async fn next(&mut self) -> BusEvent {
+        if let Some(begun) = &mut self.begun {
+            return begun.next().await;
+        }
+        while self.gate.pass(Service::Bus, "subscribe").await.is_err() {
+            sleep(SUBSCRIBE_AGAIN).await;
+        }
+        self.begun = Some(self.bus.subscribe(self.topic).await);
+        BusEvent::Gap
+    }
+
+    fn try_next(&mut self) -> Option<BusEvent> {
+        self.begun.as_mut()?.try_next()
     }
 }

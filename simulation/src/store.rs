@@ -45,14 +45,35 @@ pub struct History {
     pub triggered: Vec<(DagId, String)>,
     /// The runs of which people have cleared something.
     pub cleared: BTreeSet<RunKey>,
+    /// The runs that people have cancelled.
+    pub cancelled: BTreeSet<RunKey>,
     /// What people have marked.
     pub marked: BTreeSet<(RunKey, TaskId)>,
     /// The Dags that people have asked a backfill of.
     pub backfilled: BTreeSet<DagId>,
+    /// Where each instance stands, by the latest commit.
+    pub stands: BTreeMap<(RunKey, TaskId, i32), (u32, TaskState)>,
+    /// As what each attempt was completed, in order.
+    pub completions: BTreeMap<AttemptKey, Vec<TaskState>>,
     /// Where limits did not hold.
     pub exceeded: Vec<String>,
     /// What workers had claimed and not reported when they ended as they were told, and in time.
     pub abandoned: Vec<String>,
+}
+
+impl History {
+    fn note(&mut self, record: &InstanceRecord) {
+        let InstanceRecord { run, task, instance, .. } = record;
+        let stands = (instance.attempt, instance.state);
+        let before = self.stands.insert((*run, task.clone(), instance.map_index), stands);
+        let is_completed = matches!(
+            instance.state,
+            TaskState::Success | TaskState::Failed | TaskState::UpForRetry
+        );
+        if instance.attempt > 0 && is_completed && before != Some(stands) {
+            self.completions.entry(record.attempt()).or_default().push(instance.state);
+        }
+    }
 }
 
 pub struct GatedStore {
@@ -132,6 +153,7 @@ gated!(SchedulerStore {
             self.inner.commit(lease, commit, now).await?;
             self.remember(|history| {
                 history.terms.push(lease.term);
+                commit.instances.iter().for_each(|record| history.note(record));
                 let wrong = overseer::look(&self.inner, &history.natures, commit);
                 history.exceeded.extend(wrong);
             });

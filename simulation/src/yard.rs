@@ -80,7 +80,7 @@ impl Yard {
 
     fn start(&self, gate: &Gate, attempt: &AttemptKey) {
         let mut machines = self.machines();
-        if machines.containers.contains_key(attempt) {
+        if machines.containers.get(attempt).is_some_and(|one| one.host == gate.process) {
             return;
         }
         let (takes, code) = self.script(attempt);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use towpath_common::run::DagRun;
 use towpath_common::state::RunState;
-use towpath_tests::ailing::Ailment::{Break, Error};
+use towpath_tests::ailing::Ailment::{Break, Error, Stall};
 use towpath_tests::ailing::{Ailing, Plan};
 use towpath_tests::cluster::Cluster;
 use towpath_tests::docker::{BUSYBOX, busybox_image, containers_of};
@@ -49,7 +49,7 @@ impl Scene {
     /// One attempt is enough, its container runs once, its outputs and its log are whole, and nothing is left over.
     async fn end(&self, run: &DagRun) -> anyhow::Result<()> {
         let cluster = &self.cluster;
-        let run = cluster.ended(run, Duration::from_secs(120)).await?;
+        let run = cluster.ended(run, Duration::from_secs(180)).await?;
         let logs = cluster.logs();
         assert_eq!(run.state, RunState::Success, "{logs}");
         let records = cluster.store.instances(run.key).await?;
@@ -98,6 +98,11 @@ async fn that_breaks_off_when_it_has_done_what_it_was_asked() -> anyhow::Result<
         ("DELETE /containers/", Break, 1),
     ])
     .await
+}
+
+#[tokio::test]
+async fn that_takes_longer_than_a_lease() -> anyhow::Result<()> {
+    check(vec![("POST /containers/create", Stall, 1), ("/start", Stall, 1)]).await
 }
 
 /// Its worker dies between the two: the next life of the worker starts what the earlier one has made.

@@ -49,10 +49,19 @@ impl Scene {
     }
 
     fn start_workers(&mut self) -> anyhow::Result<()> {
+        self.start_processes()?;
+        self.start_containers()
+    }
+
+    fn start_processes(&mut self) -> anyhow::Result<()> {
         let short =
             ["--executor", "process", "--queues", "short", "--lease", "6", "--concurrency", "4"];
         self.processes = Some(self.cluster.worker("processes", &short)?);
-        let long = ["--executor", "docker", "--queues", "long", "--lease", "20"];
+        Ok(())
+    }
+
+    fn start_containers(&mut self) -> anyhow::Result<()> {
+        let long = ["--executor", "docker", "--queues", "long", "--lease", "20", "--drain", "1"];
         self.containers = Some(self.cluster.worker("containers", &long)?);
         Ok(())
     }
@@ -76,8 +85,12 @@ impl Scene {
         Ok(run)
     }
 
+    async fn installation(&self) -> anyhow::Result<String> {
+        Ok(self.cluster.store.installation("unnamed").await?)
+    }
+
     async fn long_containers(&self) -> anyhow::Result<Vec<String>> {
-        containers_of(&self.cluster.store.installation("unnamed").await?)
+        containers_of(&self.installation().await?)
     }
 
     /// Waits for the end, and checks that everything was done, once where that can be had.
@@ -151,12 +164,31 @@ async fn the_scheduler_is_killed() -> anyhow::Result<()> {
 async fn the_workers_are_killed_and_containers_are_adopted() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let run_record = scene.begin().await?;
-    let containers = scene.long_containers().await?;
+    let brief =
+        format!("{{queue: long, image: {BUSYBOX}, pull_policy: never, command: [sleep, '4']}}");
+    scene.cluster.apply("brief", &format!("dag: brief\ntasks: {{t: {brief}}}\n"))?;
+    let brief = scene.cluster.trigger("brief", "brief").await?;
+    let label = format!("label=towpath.installation={}", scene.installation().await?);
+    let listed = |more: &[&str]| {
+        let ps = ["ps", "--filter", &label, "--format", "{{.Names}}"];
+        let names = run("docker", &[&ps[..], more].concat())?;
+        anyhow::Ok(names.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let containers = eventually("they all run", WITHIN, || async {
+        Ok(Some(listed(&[])?).filter(|running| running.len() == LONG_TASKS + 1))
+    })
+    .await?;
     scene.processes.take().expect("it runs").kill()?;
     scene.containers.take().expect("it runs").kill()?;
-    tokio::time::sleep(OUTAGE).await;
+    eventually("one of them exits while nobody looks", WITHIN, || async {
+        Ok(listed(&["--filter", "status=exited"])?.pop())
+    })
+    .await?;
     assert_eq!(scene.long_containers().await?, containers, "they outlive their worker");
     scene.start_workers()?;
+    let brief = scene.cluster.ended(&brief, WITHIN).await?;
+    assert_eq!(brief.state, RunState::Success, "{}", scene.cluster.logs());
+    assert_eq!(scene.cluster.store.instances(brief.key).await?[0].instance.attempt, 1);
     let log = eventually("the logs are complete", WITHIN, || async {
         let Ok(log) = scene.cluster.run(&["task", "logs", "work", "long0"]) else {
             return Ok(None);
@@ -222,11 +254,51 @@ async fn a_cancelled_run_leaves_no_container() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A worker that is told to stop finishes what it runs and takes nothing new; another takes the rest.
+/// What a worker could not report any more its next life reports.
+#[tokio::test]
+async fn a_report_outlives_its_worker() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let (begun, go) = (scene.cluster.dir().join("begun"), scene.cluster.dir().join("go"));
+    let script = format!(
+        "echo t >> {}; while [ ! -e {} ]; do sleep 0.1; done",
+        begun.display(),
+        go.display()
+    );
+    let task = format!("{{queue: short, command: [sh, -c, '{script}']}}");
+    scene.cluster.apply("brief", &format!("dag: brief\ntasks: {{t: {task}}}\n"))?;
+    let brief = scene.cluster.trigger("brief", "brief").await?;
+    eventually("it has begun", WITHIN, || async { Ok(begun.exists().then_some(())) }).await?;
+    scene.services.postgres.kill().await?;
+    std::fs::write(&go, "")?;
+    let spool = scene.cluster.dir().join("worker").join("processes").join("spool");
+    eventually("its report is kept", WITHIN, || async {
+        let kept = std::fs::read_dir(&spool).into_iter().flatten().flatten();
+        let mut kept = kept.filter(|entry| entry.path().extension().is_some_and(|e| e == "json"));
+        Ok(kept.next().map(drop))
+    })
+    .await?;
+    scene.processes.take().expect("it runs").kill()?;
+    scene.services.postgres.start_again().await?;
+    scene.start_processes()?;
+    let ended = scene.cluster.ended(&brief, WITHIN).await?;
+    assert_eq!(ended.state, RunState::Success, "{}", scene.cluster.logs());
+    let records = scene.cluster.store.instances(brief.key).await?;
+    assert_eq!(records[0].instance.attempt, 1, "{}", scene.cluster.logs());
+    assert_eq!(witnessed(&begun)["t"], 1);
+    Ok(())
+}
+
+/// A worker that is told to stop finishes what it runs and takes nothing new; another takes the rest. One whose
+/// containers run longer than it may wait leaves them to its next life: an upgrade costs no attempt.
 #[tokio::test]
 async fn a_worker_drains() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let run = scene.begin().await?;
+    let containers = scene.long_containers().await?;
+    let status = scene.containers.take().expect("it runs").terminate(Duration::from_secs(30))?;
+    assert!(status.success(), "{status}");
+    assert_eq!(scene.long_containers().await?, containers, "they outlive their worker");
+    scene.start_containers()?;
     let status = scene.processes.take().expect("it runs").terminate(Duration::from_secs(30))?;
     assert!(status.success(), "{status}");
     let on_record = scene.cluster.store.workers().await?;

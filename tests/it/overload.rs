@@ -1,5 +1,5 @@
-//! More than there is room for, at a size that a debug build can do: nothing is lost, and what the scheduler takes
-//! stays within what docs/RELIABILITY.md says.
+//! More than there is room for, at a size that a debug build can do: nothing is lost, and the most that the
+//! scheduler ever takes is bounded.
 
 use towpath_tests::bench::Table;
 use towpath_tests::cluster::Cluster;

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 const SOCKET: &str = "/var/run/docker.sock";
 /// How late every answer is.
 const LATE: Duration = Duration::from_millis(150);
+const STALLED: Duration = Duration::from_secs(35);
 /// How long the daemon has for what it was asked before the connection breaks.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_millis(1500);
 
@@ -19,6 +20,8 @@ pub enum Ailment {
     Error,
     /// It is done, and the connection breaks.
     Break,
+    /// It is done long after: when a worker that gave no sign of life meanwhile were taken for lost.
+    Stall,
 }
 
 /// Which requests go wrong, and how often: the first so many whose line holds this text.
@@ -88,6 +91,9 @@ async fn serve(client: TcpStream, plan: &Mutex<Plan>) -> std::io::Result<()> {
         let mut rest = vec![0; 64 * 1024];
         let _ = tokio::time::timeout(LATE, client.read(&mut rest)).await;
         return client.get_mut().write_all(answer.as_bytes()).await;
+    }
+    if ailment == Some(Ailment::Stall) {
+        tokio::time::sleep(STALLED).await;
     }
     let mut daemon = UnixStream::connect(SOCKET).await?;
     daemon.write_all(&head).await?;

@@ -40,7 +40,7 @@ pub struct Scale {
 }
 
 fn mib(process: &Process) -> anyhow::Result<f64> {
-    Ok(process.rss_kib()? as f64 / 1024.0)
+    Ok(process.peak_kib()? as f64 / 1024.0)
 }
 
 /// A Dag of one task that is expanded so often, with these keys besides.
@@ -154,9 +154,11 @@ pub async fn fleet(cluster: &Cluster, workers: usize, table: &mut Table) -> anyh
     let took = all_are(cluster, &keys, &[TaskState::Success], 2 * width).await?;
     table.add("overload_fleet_tasks_per_s", (2 * width) as f64 / took);
     table.add("overload_fleet_scheduler_mib", mib(&scheduler)?);
-    let records = cluster.store.instances(keys[0]).await?;
-    let again = records.iter().filter(|record| record.instance.attempt != 1).count();
-    ensure!(again == 0, "{again} attempts were lost");
+    for key in &keys {
+        let records = cluster.store.instances(*key).await?;
+        let again = records.iter().filter(|record| record.instance.attempt != 1).count();
+        ensure!(again == 0, "{again} attempts were lost");
+    }
     let known = cluster.store.workers().await?.len();
     ensure!(known == workers, "{known} workers are on record, of {workers}");
     crowd.leave().await?;

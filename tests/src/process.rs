@@ -62,10 +62,19 @@ impl Process {
 
     /// Resident memory, in KiB.
     pub fn rss_kib(&self) -> anyhow::Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most that it ever was.
+    pub fn peak_kib(&self) -> anyhow::Result<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, what: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(what));
         let number = line.and_then(|line| line.split_whitespace().nth(1));
-        number.context("no VmRSS")?.parse().context("VmRSS is no number")
+        number.with_context(|| format!("no {what}"))?.parse().context("it is no number")
     }
 }
 

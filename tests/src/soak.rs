@@ -72,10 +72,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Figures> {
     println!("{:>7.1} s  all is healed", began.elapsed().as_secs_f64());
     let healed = Instant::now();
     for round in &mut rounds {
-        while !round.has_begun() {
-            round.go_on(&stage).await?;
-            tokio::time::sleep(PASS).await;
-        }
+        round.begun(&stage).await?;
         round.ended(&stage, HEALED_WITHIN).await?;
     }
     println!("{:>7.1} s  all is done", began.elapsed().as_secs_f64());

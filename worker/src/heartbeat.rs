@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use towpath_common::message::{Announcement, Topic};
-use towpath_common::port::{BusEvent, StoreError, Subscription, WorkerBeat};
+use towpath_common::port::{BusEvent, StoreError, WorkerBeat};
 
 use crate::desk::{Desk, StopReason};
 use crate::measure;
@@ -45,23 +45,14 @@ pub async fn first(desk: &Desk, shutdown: &watch::Receiver<bool>) {
 pub async fn beat(desk: Arc<Desk>) {
     let mut tick = interval(desk.config.heartbeat);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stops: Option<Box<dyn Subscription>> = None;
+    // What it does not hear is learnt with the next beat.
+    let mut stops = desk.services.bus.subscribe(Topic::Workers).await;
     loop {
-        if stops.is_none() {
-            // Without it stops are learnt with the next beat.
-            stops = desk.services.bus.subscribe(Topic::Workers).await.ok();
-        }
-        let stop = async {
-            match &mut stops {
-                Some(stops) => stops.next().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             // First, for however much is said on the bus, the signs of life go on.
             _ = tick.tick() => beat_or_warn(&desk).await,
-            event = stop => match event {
+            event = stops.next() => match event {
                 BusEvent::Announced(Announcement::Stop { attempts }) => {
                     desk.stop(&attempts, StopReason::Gone);
                 }

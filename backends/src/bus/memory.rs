@@ -88,8 +88,8 @@ impl Bus for MemoryBus {
         Ok(())
     }
 
-    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable> {
-        Ok(Box::new(MemorySubscription(self.topic(topic).subscribe())))
+    async fn subscribe(&self, topic: Topic) -> Box<dyn Subscription> {
+        Box::new(MemorySubscription(self.topic(topic).subscribe()))
     }
 
     async fn tell(&self, changes: &Changes) -> Result<(), Unavailable> {

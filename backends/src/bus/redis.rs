@@ -11,8 +11,10 @@ use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
-use redis::{ConnectionAddr, IntoConnectionInfo, TlsCertificates};
-use tokio::sync::{OnceCell, mpsc};
+use redis::{
+    ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisResult, TlsCertificates,
+};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 use towpath_common::change::{Changes, News, Place};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
@@ -26,6 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// network has swallowed it; it is asked for a sign of life this often.
 const SILENCE: Duration = Duration::from_secs(15);
 const SIGNS: Duration = Duration::from_secs(5);
+/// How long somebody waits for the beginning of a subscription. One that begins later begins with a gap.
+const SUBSCRIBE_PATIENCE: Duration = Duration::from_millis(500);
 const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
 /// Batches between the socket and its listener. A listener that is further behind is better off with
@@ -42,6 +46,12 @@ const BEGINNING: Place = Place { at: 0, number: 0 };
 
 fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable::new(SERVICE, error)
+}
+
+/// Even a refusal is an answer, with a code that is known here or with another.
+fn is_away(said: &RedisResult<()>) -> bool {
+    let is_refusal = |kind| matches!(kind, ErrorKind::Server(_) | ErrorKind::Extension);
+    said.as_ref().is_err_and(|error| !is_refusal(error.kind()))
 }
 
 pub struct RedisBus {
@@ -64,7 +74,7 @@ impl Line {
         Self { client, connection: OnceCell::new() }
     }
 
-    async fn connected(&self) -> Result<ConnectionManager, Unavailable> {
+    async fn connected(&self) -> RedisResult<ConnectionManager> {
         let connect = || async {
             let config = ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(TIMEOUT))
@@ -72,12 +82,11 @@ impl Line {
                 .set_number_of_retries(1);
             ConnectionManager::new_with_config(self.client.clone(), config).await
         };
-        self.connection.get_or_try_init(connect).await.cloned().map_err(unavailable)
+        self.connection.get_or_try_init(connect).await.cloned()
     }
 
-    async fn run(&self, command: &redis::Cmd) -> Result<(), Unavailable> {
-        let mut connection = self.connected().await?;
-        command.query_async(&mut connection).await.map_err(unavailable)
+    async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
+        command.query_async(&mut self.connected().await?).await
     }
 }
 
@@ -118,15 +127,15 @@ impl RedisBus {
         if self.breaker.is_open() {
             return Err(unavailable("it was away a moment ago"));
         }
-        let said = self.publisher.run(command).await;
-        if said.is_err() {
+        let said = self.publisher.run::<()>(command).await;
+        if is_away(&said) {
             let publisher = Arc::clone(&self.publisher);
             self.breaker.open(move || {
                 let publisher = Arc::clone(&publisher);
-                async move { publisher.run(&redis::cmd("PING")).await.is_ok() }
+                async move { !is_away(&publisher.run::<()>(&redis::cmd("PING")).await) }
             });
         }
-        said
+        said.map_err(unavailable)
     }
 
     /// The first or the last entry of the feed.
@@ -136,11 +145,9 @@ impl RedisBus {
         from: &str,
         to: &str,
     ) -> Result<Option<Place>, Unavailable> {
-        let mut connection = self.publisher.connected().await?;
         let mut range = redis::cmd(command);
         range.arg(FEED).arg(from).arg(to).arg("COUNT").arg(1);
-        let reply: StreamRangeReply =
-            range.query_async(&mut connection).await.map_err(unavailable)?;
+        let reply: StreamRangeReply = self.publisher.run(&range).await.map_err(unavailable)?;
         reply.ids.first().map(|entry| entry.id.parse().map_err(unavailable)).transpose()
     }
 }
@@ -154,11 +161,12 @@ impl Bus for RedisBus {
         self.say(&publish).await
     }
 
-    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable> {
-        let first = subscribe(&self.client, topic).await?;
+    async fn subscribe(&self, topic: Topic) -> Box<dyn Subscription> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
-        tokio::spawn(listen(self.client.clone(), topic, first, sender));
-        Ok(Box::new(RedisSubscription(receiver)))
+        let (began, begun) = oneshot::channel();
+        tokio::spawn(listen(self.client.clone(), topic, began, sender));
+        let _ = tokio::time::timeout(SUBSCRIBE_PATIENCE, begun).await;
+        Box::new(RedisSubscription(receiver))
     }
 
     async fn tell(&self, changes: &Changes) -> Result<(), Unavailable> {
@@ -179,12 +187,10 @@ impl Bus for RedisBus {
         if *after > end || (*after != BEGINNING && *after < first) {
             return Ok(News::Gap(end));
         }
-        let mut reader = self.reader.connected().await?;
         let mut read = redis::cmd("XREAD");
         read.arg("COUNT").arg(NEWS_MAX).arg("BLOCK").arg(NEWS_WAIT_MS);
         read.arg("STREAMS").arg(FEED).arg(after.to_string());
-        let reply: Option<StreamReadReply> =
-            read.query_async(&mut reader).await.map_err(unavailable)?;
+        let reply: Option<StreamReadReply> = self.reader.run(&read).await.map_err(unavailable)?;
         let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         let entry = |entry: StreamId| {
             let place = entry.id.parse().map_err(unavailable)?;
@@ -226,29 +232,44 @@ async fn subscribe(client: &redis::Client, topic: Topic) -> Result<PubSub, Unava
 async fn listen(
     client: redis::Client,
     topic: Topic,
-    mut pubsub: PubSub,
+    began: oneshot::Sender<()>,
     sender: mpsc::Sender<BusEvent>,
 ) {
-    loop {
+    let mut began = Some(began);
+    while let Ok(mut pubsub) = connect(&client, topic, &sender).await {
+        // Somebody has waited for the first beginning. What was said before any other may have been missed.
+        let nothing_missed = began.take().is_some_and(|began| began.send(()).is_ok());
+        if !nothing_missed {
+            tracing::info!(topic = topic.as_str(), "connected to Redis again");
+            if sender.send(BusEvent::Gap).await.is_err() {
+                return;
+            }
+        }
         if forward(&mut pubsub, &sender).await.is_err() {
             return;
         }
         tracing::warn!(topic = topic.as_str(), "the connection to Redis is lost");
-        let mut pause = RECONNECT_FIRST;
-        pubsub = loop {
-            tokio::time::sleep(pause).await;
-            if sender.is_closed() {
-                return;
-            }
-            match subscribe(&client, topic).await {
-                Ok(pubsub) => break pubsub,
-                Err(_) => pause = (2 * pause).min(RECONNECT_MAX),
-            }
-        };
-        tracing::info!(topic = topic.as_str(), "connected to Redis again");
-        if sender.send(BusEvent::Gap).await.is_err() {
-            return;
+        tokio::time::sleep(RECONNECT_FIRST).await;
+    }
+}
+
+/// Until it is connected, or the listener is gone.
+async fn connect(
+    client: &redis::Client,
+    topic: Topic,
+    sender: &mpsc::Sender<BusEvent>,
+) -> Result<PubSub, ListenerGone> {
+    let mut pause = RECONNECT_FIRST;
+    loop {
+        match subscribe(client, topic).await {
+            Ok(pubsub) => return Ok(pubsub),
+            Err(error) => tracing::debug!(%error, topic = topic.as_str(), "not listening"),
         }
+        tokio::time::sleep(pause).await;
+        if sender.is_closed() {
+            return Err(ListenerGone);
+        }
+        pause = (2 * pause).min(RECONNECT_MAX);
     }
 }
 

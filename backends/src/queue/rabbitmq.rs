@@ -58,7 +58,7 @@ pub struct RabbitQueue {
 
 struct Publisher {
     /// The channel lives as long as its connection.
-    _connection: Connection,
+    connection: Connection,
     channel: Channel,
     declared: BTreeSet<QueueName>,
 }
@@ -141,7 +141,7 @@ impl Publisher {
         let channel = connection.create_channel().await.map_err(unavailable)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
         declare_dead_letters(&channel).await?;
-        Ok(Self { _connection: connection, channel, declared: BTreeSet::new() })
+        Ok(Self { connection, channel, declared: BTreeSet::new() })
     }
 
     async fn publish(&mut self, batch: &[Dispatch]) -> Result<(), Unavailable> {
@@ -182,6 +182,10 @@ impl Queue for RabbitQueue {
         };
         match tokio::time::timeout(CONFIRM_TIMEOUT, publisher.publish(batch)).await {
             Ok(published) => published?,
+            // The broker is short of memory or disk and takes nothing more in; what it has, workers may take.
+            Err(_) if publisher.connection.status().blocked() => {
+                return Err(unavailable("it takes no messages: it is short of memory or disk"));
+            }
             Err(_) => {
                 let lanes: BTreeSet<&QueueName> = batch.iter().map(|d| &d.queue).collect();
                 let deleting = delete(&self.address, &lanes);

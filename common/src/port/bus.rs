@@ -11,9 +11,9 @@ pub trait Bus: Send + Sync {
     /// After `Ok` the announcement has left; nothing is said about who heard it.
     async fn announce(&self, topic: Topic, what: &Announcement) -> Result<(), Unavailable>;
 
-    /// Listens from now on. The subscription outlives outages: it reconnects by itself and then
-    /// yields [`BusEvent::Gap`].
-    async fn subscribe(&self, topic: Topic) -> Result<Box<dyn Subscription>, Unavailable>;
+    /// Listens from now on. The subscription outlives outages, also one that is there already: it connects by itself
+    /// and then yields [`BusEvent::Gap`].
+    async fn subscribe(&self, topic: Topic) -> Box<dyn Subscription>;
 
     /// Puts what has changed at the end of the feed, of which the latest few thousand entries are kept.
     async fn tell(&self, changes: &Changes) -> Result<(), Unavailable>;

@@ -13,6 +13,7 @@ use towpath_common::id::{AttemptKey, Ids, QueueName, RandomIds, RunKey, UNMAPPED
 use towpath_common::message::Dispatch;
 use towpath_common::port::{Consumer, Queue};
 use towpath_tests::process::eventually;
+use towpath_tests::service::RabbitMq;
 
 use super::service;
 
@@ -177,4 +178,27 @@ async fn a_message_that_cannot_be_read_is_kept_apart() {
         .expect("it is kept, and in its turn");
     }
     consumer.close().await;
+}
+
+/// Nobody publishes to a broker that is short of memory, and what it has is not thrown away for that.
+#[tokio::test]
+async fn a_broker_that_is_short_of_memory_keeps_its_lanes() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let broker = RabbitMq::start(dir.path()).await?;
+    let queue = RabbitQueue::new(&broker.url(), &Authorities::default());
+    let lane = lane();
+    let sent = dispatches(&lane, 2);
+    queue.publish(&sent[..1]).await?;
+    broker.control(&["set_vm_memory_high_watermark", "0.00001"])?;
+    let refused = queue.publish(&sent[1..]).await.expect_err("it takes no more");
+    assert!(refused.to_string().contains("short of memory"), "{refused}");
+    assert_eq!(queue.depth(&lane).await?, 1, "what was there before");
+    broker.control(&["set_vm_memory_high_watermark", "0.9"])?;
+    eventually("it takes messages again", 6 * LONG, || async {
+        Ok(queue.publish(&sent[1..]).await.ok())
+    })
+    .await?;
+    let queue: Arc<dyn Queue> = Arc::new(queue);
+    assert_eq!(take(&mut consume(&queue, &lane, 10).await, 2).await, attempts(&sent));
+    Ok(())
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::bench::api::{serve, whole};
 use crate::bench::{Table, percentile};
@@ -13,6 +14,8 @@ use crate::cluster::Cluster;
 use crate::process::Process;
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// Whoever waits longer than this has gone.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What the start page and the list of runs ask for.
 const PAGES: [&str; 2] = ["/api/v1/dags", "/api/v1/runs?limit=50"];
 
@@ -37,7 +40,8 @@ impl Onlooker {
             async move {
                 for page in PAGES.into_iter().cycle() {
                     let began = Instant::now();
-                    let answer = whole(&address, page).await;
+                    let answer = timeout(PATIENCE, whole(&address, page)).await;
+                    let answer = answer.unwrap_or_else(|_| Err(anyhow!("no answer to {page}")));
                     let mut seen = seen.lock().await;
                     match answer {
                         Ok(_) => seen.took_ms.push(began.elapsed().as_secs_f64() * 1000.0),

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use lapin::{Connection, ConnectionProperties};
 
 use super::Encryption;
@@ -85,16 +85,28 @@ impl RabbitMq {
         self.server.take().context("it does not run")?.kill()
     }
 
+    /// `rabbitmqctl` with these arguments.
+    pub fn control(&self, args: &[&str]) -> anyhow::Result<String> {
+        let program = program("rabbitmqctl")?.display().to_string();
+        let mut command = Command::new(&program);
+        command.env("HOME", &self.dir).env("ERL_EPMD_PORT", self.mapper.port.to_string());
+        command.args(["--node", &self.node()]).args(args);
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{program} {args:?}: {said}");
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn node(&self) -> String {
+        format!("towpath{}@localhost", self.port)
+    }
+
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        let lib =
-            std::fs::read_dir("/usr/lib/rabbitmq/lib").context("RabbitMQ is not installed")?;
-        let server = lib.flatten().map(|entry| entry.path().join("sbin/rabbitmq-server"));
-        let server = server.last().context("RabbitMQ is not installed")?;
-        let mut server = Command::new(server);
+        let mut server = Command::new(program("rabbitmq-server")?);
         let set: [(&str, String); 12] = [
             ("HOME", self.dir.display().to_string()),
             ("ERL_EPMD_PORT", self.mapper.port.to_string()),
-            ("RABBITMQ_NODENAME", format!("towpath{}@localhost", self.port)),
+            ("RABBITMQ_NODENAME", self.node()),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_NODE_PORT", self.port.to_string()),
             ("RABBITMQ_DIST_PORT", self.distribution_port.to_string()),
@@ -120,4 +132,11 @@ impl RabbitMq {
         })
         .await
     }
+}
+
+/// One of RabbitMQ's own: those on the path change the user.
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let lib = std::fs::read_dir("/usr/lib/rabbitmq/lib").context("RabbitMQ is not installed")?;
+    let version = lib.flatten().map(|entry| entry.path()).last();
+    Ok(version.context("RabbitMQ is not installed")?.join("sbin").join(name))
 }

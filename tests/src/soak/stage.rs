@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context;
-use tokio::net::TcpListener;
+use anyhow::{Context, ensure};
 use towpath_common::time::Timestamp;
 
 use super::namespace::Namespace;
 use crate::cluster::{Addresses, Cluster};
 use crate::docker::{busybox_image_at, run};
-use crate::process::Process;
+use crate::process::{Process, free_port};
 use crate::service::{Dockerd, Services};
 
 /// Of Debian's package `faketime`.
@@ -55,6 +54,8 @@ pub struct Stage {
     pub namespace: Namespace,
     pub dockerd: Dockerd,
     logs: Mounted,
+    /// The URL of the API.
+    pub api: String,
     pub cluster: Cluster,
     pub services: Services,
     /// When Docker was killed, and with it the lines that it had read and not written yet.
@@ -101,8 +102,10 @@ impl Stage {
         std::fs::write(cluster.dir().join("step"), "+0\n")?;
         let roles = BTreeMap::new();
         let docker_kills = Vec::new();
+        let api = format!("http://127.0.0.1:{}", free_port()?);
+        ensure!(Path::new(FAKETIME).exists(), "{FAKETIME} is not there: no clock could be stepped");
         let mut stage =
-            Self { roles, namespace, dockerd, logs, cluster, services, docker_kills, far };
+            Self { roles, namespace, dockerd, logs, api, cluster, services, docker_kills, far };
         for role in Role::SCHEDULERS.into_iter().chain(Role::WORKERS).chain([Role::Api]) {
             stage.start(role).await?;
         }
@@ -124,13 +127,13 @@ impl Stage {
     }
 
     pub async fn start(&mut self, role: Role) -> anyhow::Result<()> {
-        let mut command = self.command(role).await?;
+        let mut command = self.command(role)?;
         let process = Process::start(role.name(), &mut command, self.cluster.dir())?;
         self.roles.insert(role, process);
         Ok(())
     }
 
-    async fn command(&self, role: Role) -> anyhow::Result<Command> {
+    fn command(&self, role: Role) -> anyhow::Result<Command> {
         let scheduler = [
             "scheduler",
             "--expiry-grace",
@@ -145,12 +148,12 @@ impl Stage {
             let own = ["worker", "--name", role.name(), "--queues", queue, "--executor", executor];
             [&own[..], &["--lease", "10", "--drain", "2", "--concurrency", "8"]].concat()
         };
-        let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+        let listen = self.api.trim_start_matches("http://");
         let mut command = match role {
             Role::Scheduler | Role::SteppedScheduler => self.cluster.towpath(&scheduler)?,
             Role::Near | Role::Far => self.cluster.towpath(&worker("containers", "docker"))?,
             Role::Hands => self.cluster.towpath(&worker("processes", "process"))?,
-            Role::Api => self.cluster.towpath(&["api", "--no-auth", "--listen", &free])?,
+            Role::Api => self.cluster.towpath(&["api", "--no-auth", "--listen", listen])?,
         };
         command.env("DOCKER_HOST", self.dockerd.host()).env("TOWPATH_LOG_DIR", self.logs());
         command.env("TOWPATH_CONTAINER_POLICY", self.cluster.dir().join("policy.yaml"));

@@ -192,7 +192,7 @@ impl About<'_> {
     }
 }
 
-/// No container, volume, slot or spooled report is left over.
+/// No container, volume, network, slot or spooled report is left over.
 async fn tidy(stage: &Stage) -> anyhow::Result<()> {
     let host = stage.dockerd.host();
     let store = &stage.cluster.store;
@@ -200,11 +200,14 @@ async fn tidy(stage: &Stage) -> anyhow::Result<()> {
     let left = || async {
         let containers = containers_at(&host, &installation)?;
         let volumes = run_at(&host, &["volume", "ls", "--quiet"])?;
+        let networks = run_at(&host, &["network", "ls", "--quiet", "--filter", "type=custom"])?;
         let running: u32 = store.workers().await?.iter().map(|worker| worker.running).sum();
         let spooled = spooled(stage);
-        let is_tidy = containers.is_empty() && volumes.is_empty() && running == 0 && spooled == 0;
-        let words =
-            format!("{containers:?}, volumes {volumes:?}, {running} slots, {spooled} reports");
+        let words = format!(
+            "{containers:?}, volumes {volumes:?}, networks {networks:?}, {running} slots, {spooled} reports"
+        );
+        let is_bare = [&volumes, &networks].iter().all(|names| names.trim().is_empty());
+        let is_tidy = containers.is_empty() && is_bare && running == 0 && spooled == 0;
         anyhow::Ok((is_tidy, words))
     };
     let tidied = eventually("nothing is left over", TIDY_WITHIN, || async {

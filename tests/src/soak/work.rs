@@ -1,11 +1,14 @@
 //! What is done under the blows: a thousand short tasks and twenty long ones, in five Dags.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use tokio::time::timeout;
 use towpath_common::run::DagRun;
 
+use super::PASS;
 use super::stage::Stage;
 use crate::docker::BUSYBOX;
 
@@ -16,6 +19,10 @@ const LAYERS: usize = 5;
 const LONG_LAYERS: usize = 2;
 /// How long a run may take to be accepted while something is always broken.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long the driver waits for an answer: who is paused gives none.
+const LOOK: Duration = Duration::from_millis(500);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 struct Shape {
     dag: &'static str,
@@ -57,17 +64,37 @@ impl Round {
         let Some(Shape { dag, .. }) = SHAPES.get(self.runs.len()) else { return Ok(()) };
         let run_id = format!("{dag}-{}", self.number);
         // It may have been accepted by a try whose answer was lost.
-        let found = stage.cluster.store.find_runs(None, &run_id).await;
-        if let Some(run) = found.ok().and_then(|mut found| found.pop()) {
+        let found = timeout(LOOK, stage.cluster.store.find_runs(None, &run_id)).await;
+        if let Some(run) = found.ok().and_then(Result::ok).and_then(|mut found| found.pop()) {
             self.runs.push(run);
             self.asked = Instant::now();
             return Ok(());
         }
-        let answer =
-            stage.cluster.run(&["--wait", "1", "dag", "trigger", dag, "--run-id", &run_id]);
+        let arguments = ["--server", &stage.api, "--wait", "1", "dag", "trigger", dag];
+        let mut asking =
+            stage.cluster.towpath(&[&arguments[..], &["--run-id", &run_id]].concat())?;
+        asking.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let asking = tokio::process::Command::from(asking).kill_on_drop(true).output();
+        let why = match timeout(ANSWERED_WITHIN, asking).await {
+            Ok(answer) if answer.as_ref().is_ok_and(|answer| answer.status.success()) => {
+                return Ok(());
+            }
+            Ok(answer) => String::from_utf8_lossy(&answer?.stderr).into_owned(),
+            Err(_) => "no answer".to_owned(),
+        };
         if self.asked.elapsed() > ACCEPTED_WITHIN {
             let logs = stage.cluster.logs();
-            bail!("{run_id} is not accepted within {ACCEPTED_WITHIN:?}: {answer:?}\n{logs}");
+            bail!("{run_id} is not accepted within {ACCEPTED_WITHIN:?}: {why}\n{logs}");
+        }
+        Ok(())
+    }
+
+    /// When everything is healed, the waiting begins anew.
+    pub async fn begun(&mut self, stage: &Stage) -> anyhow::Result<()> {
+        self.asked = Instant::now();
+        while !self.has_begun() {
+            self.go_on(stage).await?;
+            tokio::time::sleep(PASS).await;
         }
         Ok(())
     }
@@ -81,7 +108,8 @@ impl Round {
             return false;
         }
         for run in &self.runs {
-            let found = stage.cluster.store.run(run.key).await.ok().flatten();
+            let found = timeout(LOOK, stage.cluster.store.run(run.key)).await;
+            let found = found.ok().and_then(Result::ok).flatten();
             if !found.is_some_and(|run| run.state.is_terminal()) {
                 return false;
             }

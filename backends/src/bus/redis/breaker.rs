@@ -29,14 +29,14 @@ impl Breaker {
         // Nobody looks for a breaker that is gone.
         let is_open = Arc::downgrade(&self.is_open);
         tokio::spawn(async move {
-            while let Some(is_open) = {
-                tokio::time::sleep(PAUSE).await;
-                is_open.upgrade()
-            } {
+            loop {
+                let Some(is_open) = is_open.upgrade() else { return };
                 if answers().await {
                     is_open.store(false, Ordering::Relaxed);
                     return;
                 }
+                drop(is_open);
+                tokio::time::sleep(PAUSE).await;
             }
         });
     }
