@@ -49,7 +49,7 @@ impl Connection {
         }
         let store = self.store(WAIT_VERB).await?;
         let rendering = rendering(&store, keyring(self)?);
-        let bus = self.bus_if_any().await?;
+        let bus = self.bus_if_any()?;
         let services = services(store, bus, rendering, self.log_dir());
         let services = Services { policy: Arc::new(self.policy()?), ..services };
         Ok(Client::here(services, somebody()))

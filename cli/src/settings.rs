@@ -97,19 +97,11 @@ impl Connection {
         Ok(Arc::new(bus))
     }
 
-    /// For verbs: with no Redis, or while it is away, nobody is told, and the scheduler finds out by itself.
-    pub async fn bus_if_any(&self) -> anyhow::Result<Arc<dyn Bus>> {
-        let Some(url) = &self.redis_url else { return Ok(Arc::new(MemoryBus::default())) };
-        let bus = self.redis(url)?;
-        match bus.check().await {
-            Ok(()) => Ok(Arc::new(bus)),
-            Err(CheckError::Refused(why)) => bail!("{REDIS} cannot be used: {why}"),
-            Err(CheckError::Away(why)) => {
-                tracing::warn!(
-                    "{REDIS} does not answer, the scheduler finds what is asked by itself: {why}"
-                );
-                Ok(Arc::new(MemoryBus::default()))
-            }
+    /// For verbs, which connect to it when they ring: with no Redis nobody is told, and the scheduler finds out by itself.
+    pub fn bus_if_any(&self) -> anyhow::Result<Arc<dyn Bus>> {
+        match &self.redis_url {
+            Some(url) => Ok(Arc::new(self.redis(url)?)),
+            None => Ok(Arc::new(MemoryBus::default())),
         }
     }
 

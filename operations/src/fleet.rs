@@ -51,7 +51,7 @@ impl Operations {
         }
         let orders = Announcement::Orders { worker: worker.clone() };
         if let Err(error) = self.services.bus.announce(Topic::Workers, &orders).await {
-            tracing::info!(%error, "the worker learns it with its next sign of life");
+            tracing::warn!(%error, "the worker learns it with its next sign of life");
         }
         Ok(())
     }

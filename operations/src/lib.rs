@@ -176,7 +176,7 @@ impl Operations {
         self.store().ask(&InboxItem::command(id, command), self.now()).await?;
         let rung = self.services.bus.announce(Topic::Scheduler, &Announcement::CommandWaiting);
         if let Err(error) = rung.await {
-            tracing::info!(%error, "the scheduler will find the command by itself");
+            tracing::warn!(%error, "the scheduler will find the command by itself");
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Line {
             let config = ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(TIMEOUT))
                 .set_response_timeout(Some(TIMEOUT))
-                .set_number_of_retries(1);
+                .set_number_of_retries(0);
             ConnectionManager::new_with_config(self.client.clone(), config).await
         };
         self.connection.get_or_try_init(connect).await.cloned()

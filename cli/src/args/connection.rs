@@ -56,7 +56,8 @@ pub struct Connection {
     #[arg(long, global = true, env = "TOWPATH_LOG_DIR")]
     pub log_dir: Option<PathBuf>,
 
-    /// How long services that do not answer yet are waited for [default: 30s for roles, 5s for verbs].
+    /// How long services that do not answer yet are waited for [default: 30s for roles, 5s for verbs,
+    /// which do not wait for Redis].
     #[arg(long, global = true, env = "TOWPATH_WAIT", value_parser = seconds)]
     pub wait: Option<Duration>,
 }
