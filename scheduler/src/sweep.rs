@@ -13,7 +13,7 @@ use towpath_common::time::Timestamp;
 use crate::dispatch::Dispatcher;
 use crate::draft::Draft;
 use crate::world::{Overdue, World};
-use crate::{SchedulerConfig, Services};
+use crate::{SchedulerConfig, Services, measure};
 
 /// How many overdue attempts of a lane one sweep looks at.
 const OVERDUE_MAX: usize = 1000;
@@ -57,6 +57,7 @@ pub async fn sweep(
     let now = services.clock.now();
     let workers = services.store.workers().await?;
     world.lanes.set_slots(&slots(&workers, now));
+    measure::depths(world.lanes.depths());
     let mut dead = Vec::new();
     if watch.may_expire(now, config.expiry_grace) {
         dead = silent(world, &workers, now);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use towpath_common::run::DagRun;
 use towpath_common::state::{RunState, TaskState};
 use towpath_tests::cluster::{Addresses, Cluster};
@@ -199,6 +200,22 @@ async fn the_workers_are_killed_and_containers_are_adopted() -> anyhow::Result<(
     let expected: String = (0..LONG_SECONDS).map(|i| format!("tick {i}\n")).collect();
     assert_eq!(log, expected, "no line is lost or doubled by the adoption");
     scene.end(&run_record, true).await
+}
+
+/// Another worker on the same Docker takes up or removes what was left there.
+#[tokio::test]
+async fn what_a_worker_has_left_for_ever_its_neighbour_sees_to() -> anyhow::Result<()> {
+    let mut scene = Scene::set().await?;
+    let run = scene.begin().await?;
+    scene.containers.take().expect("it runs").kill()?;
+    let neighbour = ["--executor", "docker", "--queues", "long", "--lease", "20"];
+    scene.containers = Some(scene.cluster.worker("neighbour", &neighbour)?);
+    let ended = scene.cluster.ended(&run, WITHIN).await?;
+    assert_eq!(ended.state, RunState::Success, "{}", scene.cluster.logs());
+    let left = eventually("no container is left over", Duration::from_secs(60), || async {
+        Ok(scene.long_containers().await?.is_empty().then_some(()))
+    });
+    left.await.with_context(|| scene.cluster.logs())
 }
 
 #[tokio::test]

@@ -18,9 +18,10 @@ use towpath_common::id::{QueueName, RunKey};
 use towpath_common::port::Queue;
 use towpath_common::state::TaskState;
 
+use crate::bench::api::get;
 use crate::bench::{Person, Table};
 use crate::cluster::Cluster;
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, free_port};
 use crate::receiver::Receiver;
 use crowd::Crowd;
 use onlooker::Onlooker;
@@ -89,7 +90,10 @@ pub async fn queued(
     (runs, width): (usize, usize),
     table: &mut Table,
 ) -> anyhow::Result<()> {
-    let scheduler = cluster.scheduler()?;
+    let metrics = format!("127.0.0.1:{}", free_port()?);
+    let args =
+        ["scheduler", "--lease", "3", "--redispatch-after", "2", "--metrics-listen", &metrics];
+    let scheduler = cluster.start("scheduler", &args)?;
     let onlooker = Onlooker::look(cluster).await?;
     let person = person(cluster)?;
     let dag = expanded("queued", width, "")?;
@@ -101,6 +105,8 @@ pub async fn queued(
     let queue = RabbitQueue::new(&cluster.addresses.rabbitmq_url, &Authorities::default());
     let depth = queue.depth(&QueueName::new(DEFAULT_QUEUE)?).await?;
     table.add("overload_queued_messages", depth as f64);
+    let queued = usize::try_from(depth)?;
+    it_is_visible(&metrics, [("scheduled", runs * width - queued), ("queued", queued)]).await?;
     scheduler.kill()?;
     let began = Instant::now();
     let scheduler = cluster.scheduler()?;
@@ -119,6 +125,19 @@ pub async fn queued(
     table.add("overload_queued_after_scheduler_mib", mib(&scheduler)?);
     crowd.leave().await?;
     onlooker.tell("overload_queued", table).await
+}
+
+/// What waits can be seen from outside, and an alarm can be set for it.
+async fn it_is_visible(metrics: &str, expected: [(&str, usize); 2]) -> anyhow::Result<()> {
+    let gauge = |(state, count)| {
+        format!("towpath_scheduler_task_instances_{state}{{queue=\"default\"}} {count}\n")
+    };
+    let expected = expected.map(gauge);
+    eventually(&expected.concat(), WITHIN, || async {
+        let counted = String::from_utf8(get(metrics, "/metrics", "").await?)?;
+        Ok(expected.iter().all(|line| counted.contains(line.as_str())).then_some(()))
+    })
+    .await
 }
 
 /// So many runs, triggered as fast as that can be done.

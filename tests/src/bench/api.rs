@@ -88,15 +88,19 @@ async fn grid(address: &str, table: &mut Table) -> anyhow::Result<()> {
 
 /// How many bytes the answer has, as a browser would get it.
 pub async fn whole(address: &str, path: &str) -> anyhow::Result<usize> {
+    Ok(get(address, path, "Accept-Encoding: gzip\r\n").await?.len())
+}
+
+/// The answer with its head.
+pub async fn get(address: &str, path: &str, headers: &str) -> anyhow::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
-    );
+    let head =
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-    Ok(answer.len())
+    Ok(answer)
 }
 
 /// How long it takes from the telling of a change until the watchers have it.

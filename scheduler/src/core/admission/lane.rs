@@ -53,6 +53,11 @@ impl Default for Lane {
 }
 
 impl Lane {
+    pub fn waiting(&self) -> usize {
+        let buckets = self.waiting.values().flat_map(BTreeMap::values);
+        buckets.map(|bucket| bucket.waiting.len()).sum()
+    }
+
     pub fn wait(&mut self, run: RunKey, instance: InstanceIndex, demand: Demand) {
         let key = bucket_key(run, &demand);
         let of_dag = self.waiting.entry(demand.dag_id.clone()).or_default();

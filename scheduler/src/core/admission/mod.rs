@@ -145,6 +145,11 @@ impl Lanes {
         })
     }
 
+    /// Per lane: how many wait for their turn, and how many are out and not claimed.
+    pub fn depths(&self) -> impl Iterator<Item = (&QueueName, usize, usize)> {
+        self.lanes.iter().map(|(queue, lane)| (queue, lane.waiting(), lane.out.len()))
+    }
+
     /// Per lane: what was last published before `before`, at most `limit` of it, and how many are out
     /// in all.
     pub fn overdue(&self, before: Timestamp, limit: usize) -> Vec<(QueueName, Vec<Place>, usize)> {
