@@ -156,8 +156,17 @@ impl<'a> Cycle<'a> {
     async fn turn(&mut self) -> Result<(), End> {
         match self.gather().await {
             Wake::Shutdown => return Err(End::Shutdown),
-            Wake::Announced(event) => self.hear(event).await?,
-            Wake::Inbox => self.read_inbox().await?,
+            Wake::Announced(event) => {
+                if self.hear(Some(event)) {
+                    self.read_inbox().await?;
+                }
+            }
+            Wake::Inbox => {
+                // It may be due again before anything else has its turn.
+                let said = self.announcements.try_next();
+                self.hear(said);
+                self.read_inbox().await?;
+            }
             Wake::Sweep => self.sweep().await?,
             Wake::Timer => {}
             Wake::Waited(attempt, outcome) => {
@@ -191,10 +200,9 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    /// Takes in an announcement and all that have come with it.
-    async fn hear(&mut self, first: BusEvent) -> Result<(), End> {
+    /// Takes in an announcement and all that have come with it. True if the inbox holds more than was said.
+    fn hear(&mut self, mut next: Option<BusEvent>) -> bool {
         let mut look_into_inbox = false;
-        let mut next = Some(first);
         let mut heard = 0;
         while let Some(event) = next {
             look_into_inbox |= self.take_in(event);
@@ -204,7 +212,7 @@ impl<'a> Cycle<'a> {
             }
             next = self.announcements.try_next();
         }
-        if look_into_inbox { self.read_inbox().await } else { Ok(()) }
+        look_into_inbox
     }
 
     /// True if the inbox holds more than was said.

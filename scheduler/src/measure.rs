@@ -23,10 +23,7 @@ pub fn describe() {
         SCHEDULED,
         "Task instances that wait for their turn, by queue, as the leader knows."
     );
-    describe_gauge!(
-        QUEUED,
-        "Task instances that wait for a worker, by queue, as the leader knows."
-    );
+    describe_gauge!(QUEUED, "Task instances that wait for a worker, by queue; true of the leader.");
     describe_gauge!(LEADER, "1 while this scheduler leads.");
     gauge!(LEADER).set(0.0);
 }

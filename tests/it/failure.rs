@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::signal::Signal;
 use towpath_common::run::DagRun;
 use towpath_common::state::{RunState, TaskState};
 use towpath_tests::cluster::{Addresses, Cluster};
@@ -166,8 +167,9 @@ async fn the_workers_are_killed_and_containers_are_adopted() -> anyhow::Result<(
     let mut scene = Scene::set().await?;
     let run_record = scene.begin().await?;
     let brief =
-        format!("{{queue: long, image: {BUSYBOX}, pull_policy: never, command: [sleep, '4']}}");
+        format!("{{queue: long, image: {BUSYBOX}, pull_policy: never, command: [sleep, '8']}}");
     scene.cluster.apply("brief", &format!("dag: brief\ntasks: {{t: {brief}}}\n"))?;
+    let long = scene.long_containers().await?;
     let brief = scene.cluster.trigger("brief", "brief").await?;
     let label = format!("label=towpath.installation={}", scene.installation().await?);
     let listed = |more: &[&str]| {
@@ -175,14 +177,15 @@ async fn the_workers_are_killed_and_containers_are_adopted() -> anyhow::Result<(
         let names = run("docker", &[&ps[..], more].concat())?;
         anyhow::Ok(names.lines().map(str::to_owned).collect::<Vec<_>>())
     };
-    let containers = eventually("they all run", WITHIN, || async {
-        Ok(Some(listed(&[])?).filter(|running| running.len() == LONG_TASKS + 1))
+    let it = eventually("it runs beside them", WITHIN, || async {
+        Ok(listed(&[])?.into_iter().find(|name| !long.contains(name)))
     })
     .await?;
+    let containers = scene.long_containers().await?;
     scene.processes.take().expect("it runs").kill()?;
     scene.containers.take().expect("it runs").kill()?;
-    eventually("one of them exits while nobody looks", WITHIN, || async {
-        Ok(listed(&["--filter", "status=exited"])?.pop())
+    eventually("it exits while nobody looks", WITHIN, || async {
+        Ok(listed(&["--filter", "status=exited"])?.contains(&it).then_some(()))
     })
     .await?;
     assert_eq!(scene.long_containers().await?, containers, "they outlive their worker");
@@ -229,15 +232,17 @@ async fn rabbitmq_is_killed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn redis_is_killed() -> anyhow::Result<()> {
+async fn redis_falls_silent_and_is_killed() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let run = scene.begin().await?;
-    scene.services.redis.kill().await?;
+    scene.services.redis.signal(Signal::SIGSTOP)?;
     let task = "{queue: short, command: ['true']}";
     scene.cluster.apply("silent", &format!("dag: silent\ntasks: {{t: {task}}}\n"))?;
     let silent = scene.cluster.trigger("silent", "silent").await?;
     let ended = scene.cluster.ended(&silent, WITHIN).await?;
     assert_eq!(ended.state, RunState::Success, "work is taken and done with nobody told of it");
+    scene.services.redis.kill().await?;
+    tokio::time::sleep(OUTAGE).await;
     scene.services.redis.start_again().await?;
     scene.end(&run, false).await
 }
@@ -295,8 +300,9 @@ async fn a_report_outlives_its_worker() -> anyhow::Result<()> {
     })
     .await?;
     scene.processes.take().expect("it runs").kill()?;
-    scene.services.postgres.start_again().await?;
+    // Before its lease is over for those that can ask the database again.
     scene.start_processes()?;
+    scene.services.postgres.start_again().await?;
     let ended = scene.cluster.ended(&brief, WITHIN).await?;
     assert_eq!(ended.state, RunState::Success, "{}", scene.cluster.logs());
     let records = scene.cluster.store.instances(brief.key).await?;
@@ -311,10 +317,8 @@ async fn a_report_outlives_its_worker() -> anyhow::Result<()> {
 async fn a_worker_drains() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let run = scene.begin().await?;
-    let containers = scene.long_containers().await?;
     let status = scene.containers.take().expect("it runs").terminate(Duration::from_secs(30))?;
     assert!(status.success(), "{status}");
-    assert_eq!(scene.long_containers().await?, containers, "they outlive their worker");
     scene.start_containers()?;
     let status = scene.processes.take().expect("it runs").terminate(Duration::from_secs(30))?;
     assert!(status.success(), "{status}");

@@ -3,6 +3,7 @@
 
 mod breaker;
 
+use std::io::{self, ErrorKind::TimedOut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use redis::{
-    ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisResult, TlsCertificates,
+    ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult,
+    TlsCertificates,
 };
-use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use towpath_common::change::{Changes, News, Place};
 use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription, Unavailable};
@@ -24,6 +26,8 @@ use crate::{Authorities, CheckError};
 
 const SERVICE: &str = "Redis";
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long somebody waits for what is answered at once.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection whose other end has not been heard for so long has ended, as when its machine has lost power or a
 /// network has swallowed it; it is asked for a sign of life this often.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -49,9 +53,8 @@ fn unavailable(error: impl std::fmt::Display) -> Unavailable {
 }
 
 /// Even a refusal is an answer, with a code that is known here or with another.
-fn is_away(said: &RedisResult<()>) -> bool {
-    let is_refusal = |kind| matches!(kind, ErrorKind::Server(_) | ErrorKind::Extension);
-    said.as_ref().is_err_and(|error| !is_refusal(error.kind()))
+fn is_away(error: &RedisError) -> bool {
+    !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
 pub struct RedisBus {
@@ -59,34 +62,41 @@ pub struct RedisBus {
     publisher: Arc<Line>,
     /// A look that waits holds up its whole connection, so it has one of its own.
     reader: Line,
-    /// Who only rings does not wait for Redis, again and again, while it is away.
+    /// Nobody waits for Redis again and again while it is away.
     breaker: Breaker,
 }
 
 /// A connection that is made on first use, and made again when it has ended.
 struct Line {
     client: redis::Client,
-    connection: OnceCell<ConnectionManager>,
+    connection: Mutex<Option<ConnectionManager>>,
 }
 
 impl Line {
     fn new(client: redis::Client) -> Self {
-        Self { client, connection: OnceCell::new() }
+        Self { client, connection: Mutex::default() }
     }
 
     async fn connected(&self) -> RedisResult<ConnectionManager> {
-        let connect = || async {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(TIMEOUT))
-                .set_response_timeout(Some(TIMEOUT))
-                .set_number_of_retries(0);
-            ConnectionManager::new_with_config(self.client.clone(), config).await
-        };
-        self.connection.get_or_try_init(connect).await.cloned()
+        let mut place = self.connection.lock().await;
+        if let Some(connection) = &*place {
+            return Ok(connection.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT))
+            .set_number_of_retries(0);
+        let connection = ConnectionManager::new_with_config(self.client.clone(), config).await?;
+        Ok(place.insert(connection).clone())
     }
 
     async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
-        command.query_async(&mut self.connected().await?).await
+        let answer = command.query_async(&mut self.connected().await?).await;
+        // It connects again by itself after breaks alone; what else went wrong then it would repeat for ever.
+        if answer.as_ref().is_err_and(|error| is_away(error) && !error.is_io_error()) {
+            *self.connection.lock().await = None;
+        }
+        answer
     }
 }
 
@@ -122,20 +132,22 @@ impl RedisBus {
         }
     }
 
-    /// Says it, unless Redis was away a moment ago.
-    async fn say(&self, command: &redis::Cmd) -> Result<(), Unavailable> {
+    /// Asks what is answered at once, unless Redis was away a moment ago.
+    async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
         if self.breaker.is_open() {
             return Err(unavailable("it was away a moment ago"));
         }
-        let said = self.publisher.run::<()>(command).await;
-        if is_away(&said) {
+        let asking = tokio::time::timeout(PATIENCE, self.publisher.run(command));
+        let answer = asking.await.unwrap_or_else(|_| Err(io::Error::from(TimedOut).into()));
+        if answer.as_ref().is_err_and(is_away) {
             let publisher = Arc::clone(&self.publisher);
             self.breaker.open(move || {
                 let publisher = Arc::clone(&publisher);
-                async move { !is_away(&publisher.run::<()>(&redis::cmd("PING")).await) }
+                let ping = redis::cmd("PING");
+                async move { !publisher.run::<()>(&ping).await.is_err_and(|error| is_away(&error)) }
             });
         }
-        said.map_err(unavailable)
+        answer.map_err(unavailable)
     }
 
     /// The first or the last entry of the feed.
@@ -147,7 +159,7 @@ impl RedisBus {
     ) -> Result<Option<Place>, Unavailable> {
         let mut range = redis::cmd(command);
         range.arg(FEED).arg(from).arg(to).arg("COUNT").arg(1);
-        let reply: StreamRangeReply = self.publisher.run(&range).await.map_err(unavailable)?;
+        let reply: StreamRangeReply = self.ask(&range).await?;
         reply.ids.first().map(|entry| entry.id.parse().map_err(unavailable)).transpose()
     }
 }
@@ -158,7 +170,7 @@ impl Bus for RedisBus {
         let text = serde_json::to_vec(what).map_err(unavailable)?;
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(channel(&self.client, topic)).arg(text);
-        self.say(&publish).await
+        self.ask(&publish).await
     }
 
     async fn subscribe(&self, topic: Topic) -> Box<dyn Subscription> {
@@ -173,7 +185,7 @@ impl Bus for RedisBus {
         let text = serde_json::to_vec(changes).map_err(unavailable)?;
         let mut add = redis::cmd("XADD");
         add.arg(FEED).arg("MAXLEN").arg("~").arg(FEED_MAX).arg("*").arg("changes").arg(text);
-        self.say(&add).await
+        self.ask(&add).await
     }
 
     async fn feed_end(&self) -> Result<Place, Unavailable> {
@@ -240,7 +252,7 @@ async fn listen(
         // Somebody has waited for the first beginning. What was said before any other may have been missed.
         let nothing_missed = began.take().is_some_and(|began| began.send(()).is_ok());
         if !nothing_missed {
-            tracing::info!(topic = topic.as_str(), "connected to Redis again");
+            tracing::info!(topic = topic.as_str(), "listening to Redis again");
             if sender.send(BusEvent::Gap).await.is_err() {
                 return;
             }
@@ -260,11 +272,14 @@ async fn connect(
     sender: &mpsc::Sender<BusEvent>,
 ) -> Result<PubSub, ListenerGone> {
     let mut pause = RECONNECT_FIRST;
+    let mut said = false;
     loop {
         match subscribe(client, topic).await {
             Ok(pubsub) => return Ok(pubsub),
-            Err(error) => tracing::debug!(%error, topic = topic.as_str(), "not listening"),
+            Err(error) if !said => tracing::warn!(%error, topic = topic.as_str(), "not listening"),
+            Err(_) => {}
         }
+        said = true;
         tokio::time::sleep(pause).await;
         if sender.is_closed() {
             return Err(ListenerGone);

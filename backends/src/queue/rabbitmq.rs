@@ -27,6 +27,7 @@ use towpath_common::port::{Consumer, Delivery, Queue, Unavailable};
 use crate::{Authorities, CheckError};
 
 const SERVICE: &str = "RabbitMQ";
+const BLOCKED: &str = "it takes no messages: it is short of memory or disk";
 /// Where messages go that no worker can read.
 const DEAD_LETTERS: &str = "towpath.dead";
 /// Messages of delivery mode 2 survive the broker.
@@ -144,6 +145,12 @@ impl Publisher {
         Ok(Self { connection, channel, declared: BTreeSet::new() })
     }
 
+    /// The broker takes nothing more in; what it has, workers may take.
+    fn is_blocked(&self) -> bool {
+        let status = self.connection.status();
+        status.connected() && status.blocked()
+    }
+
     async fn publish(&mut self, batch: &[Dispatch]) -> Result<(), Unavailable> {
         let mut confirms = Vec::with_capacity(batch.len());
         for dispatch in batch {
@@ -177,14 +184,19 @@ impl Queue for RabbitQueue {
         let mut place = self.publisher.lock().await;
         // Taken out, so that a failed or abandoned attempt leaves no half-used channel behind.
         let mut publisher = match place.take() {
+            Some(publisher) if publisher.is_blocked() => {
+                *place = Some(publisher);
+                return Err(unavailable(BLOCKED));
+            }
             Some(publisher) => publisher,
             None => Publisher::open(&self.address).await?,
         };
         match tokio::time::timeout(CONFIRM_TIMEOUT, publisher.publish(batch)).await {
             Ok(published) => published?,
-            // The broker is short of memory or disk and takes nothing more in; what it has, workers may take.
-            Err(_) if publisher.connection.status().blocked() => {
-                return Err(unavailable("it takes no messages: it is short of memory or disk"));
+            // Kept: until it is unblocked its connection cannot even be closed.
+            Err(_) if publisher.is_blocked() => {
+                *place = Some(publisher);
+                return Err(unavailable(BLOCKED));
             }
             Err(_) => {
                 let lanes: BTreeSet<&QueueName> = batch.iter().map(|d| &d.queue).collect();

@@ -57,7 +57,7 @@ pub struct Connection {
     pub log_dir: Option<PathBuf>,
 
     /// How long services that do not answer yet are waited for [default: 30s for roles, 5s for verbs,
-    /// which do not wait for Redis].
+    /// which wait a second for Redis].
     #[arg(long, global = true, env = "TOWPATH_WAIT", value_parser = seconds)]
     pub wait: Option<Duration>,
 }

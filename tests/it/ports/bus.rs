@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use towpath_backends::Authorities;
 use towpath_backends::bus::{MemoryBus, RedisBus};
@@ -13,7 +16,7 @@ use towpath_common::message::{Announcement, Topic};
 use towpath_common::port::{Bus, BusEvent, Subscription};
 use towpath_common::state::TaskState;
 use towpath_common::time::Timestamp;
-use towpath_tests::process::eventually;
+use towpath_tests::process::{eventually, free_port};
 use towpath_tests::service::Redis;
 
 const LONG: Duration = Duration::from_secs(10);
@@ -139,14 +142,16 @@ async fn a_server_that_has_fallen_silent_is_waited_for_once() {
     let bus = RedisBus::new(&server.url(), &Authorities::default()).expect("a URL");
     bus.announce(Topic::Scheduler, &claimed(0)).await.expect("announced");
     server.signal(Signal::SIGSTOP).expect("stopped");
-    let announced = timeout(2 * LONG, async {
+    let tried = timeout(2 * LONG, async {
         for number in 1..1000 {
             assert!(bus.announce(Topic::Scheduler, &claimed(number)).await.is_err());
         }
+        bus.subscribe(Topic::Scheduler).await
     });
-    announced.await.expect("most of them learn at once that it is away");
+    let mut late = tried.await.expect("most of them learn at once that it is away");
     server.signal(Signal::SIGCONT).expect("goes on");
     it_is_heard_again(&bus, &claimed(0)).await;
+    assert_eq!(next(&mut late).await, BusEvent::Gap);
 }
 
 async fn it_is_heard_again(bus: &RedisBus, news: &Announcement) {
@@ -160,15 +165,9 @@ async fn it_is_heard_again(bus: &RedisBus, news: &Announcement) {
 /// Something else may stand at its address.
 #[tokio::test]
 async fn a_server_that_answers_nonsense_is_one_that_is_away() {
-    use tokio::io::AsyncWriteExt;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("redis://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            // What a browser would be told, and some bytes that mean nothing to anybody.
-            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\x00\xff\xfe$-7\r\n").await;
-        }
-    });
+    let address = format!("127.0.0.1:{}", free_port().expect("a port"));
+    let url = format!("redis://{address}");
+    tokio::spawn(talk_nonsense(address, mpsc::unbounded_channel().0));
     // One each, for the second word to a service that is away is not tried.
     let bus = || RedisBus::new(&url, &Authorities::default()).expect("a URL");
     let told = timeout(2 * LONG, async {
@@ -180,6 +179,36 @@ async fn a_server_that_answers_nonsense_is_one_that_is_away() {
         assert_eq!(subscription.try_next(), None);
     });
     told.await.expect("it answers in time");
+}
+
+/// Something else stood there for a while.
+#[tokio::test]
+async fn nonsense_is_forgotten_when_the_server_is_back() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut server = Redis::start(dir.path()).await?;
+    let bus = RedisBus::new(&server.url(), &Authorities::default())?;
+    bus.feed_end().await?;
+    server.kill().await?;
+    let address = server.url().trim_start_matches("redis://").to_owned();
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    let nonsense = tokio::spawn(talk_nonsense(address, answered));
+    bus.feed_end().await.expect_err("it is no Redis");
+    timeout(2 * LONG, answers.recv()).await?;
+    nonsense.abort();
+    let _ = nonsense.await;
+    server.start_again().await?;
+    eventually("it is asked again", 2 * LONG, || async { Ok(bus.feed_end().await.ok()) }).await?;
+    Ok(())
+}
+
+async fn talk_nonsense(address: String, answered: mpsc::UnboundedSender<()>) {
+    let listener = TcpListener::bind(address).await.expect("the port is free");
+    while let Ok((mut socket, _)) = listener.accept().await {
+        // What a browser would be told, and some bytes that mean nothing to anybody.
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n\x00\xff\xfe$-7\r\n").await;
+        // Nobody need count them.
+        let _ = answered.send(());
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! What is done under the blows: a thousand short tasks and twenty long ones, in five Dags.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -71,9 +70,7 @@ impl Round {
             return Ok(());
         }
         let arguments = ["--server", &stage.api, "--wait", "1", "dag", "trigger", dag];
-        let mut asking =
-            stage.cluster.towpath(&[&arguments[..], &["--run-id", &run_id]].concat())?;
-        asking.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let asking = stage.cluster.towpath(&[&arguments[..], &["--run-id", &run_id]].concat())?;
         let asking = tokio::process::Command::from(asking).kill_on_drop(true).output();
         let answer = match timeout(ANSWERED_WITHIN, asking).await {
             Ok(answer) => format!("{:?}", answer?),
