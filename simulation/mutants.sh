@@ -60,8 +60,8 @@ mutant "one of those above is not waited for" scheduler/src/core/readiness.rs \
     "TriggerRule::AllSuccess => success + gone + u32::from(BROKEN) >= total,"
 mutant "nobody tries again" scheduler/src/core/retry.rs \
     "(instance.failures < policy.retries, delay)" "(!BROKEN && instance.failures < policy.retries, delay)"
-mutant "what the platform has lost is the task's own failure" common/src/outcome.rs \
-    "self == Self::WorkerLost" "!BROKEN && self == Self::WorkerLost"
+mutant "what the platform has lost is the task's own failure" scheduler/src/core/retry.rs \
+    "if failure.class.is_infrastructure() {" "if !BROKEN && failure.class.is_infrastructure() {"
 mutant "a worker that is told to end breaks off its claim" worker/src/intake.rs \
     "let patience = stopped_for(shutdown.clone(), desk.config.drain);" \
     "let patience = stopped_for(shutdown.clone(), desk.config.drain * u32::from(!BROKEN));"

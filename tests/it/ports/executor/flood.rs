@@ -22,7 +22,7 @@ async fn printed(bench: &Bench, script: &str) -> u64 {
     let log = log.masked(&Arc::new(Masker::new(["a secret"])));
     bench.executor.prepare(None, &spec.container).await.expect("prepared");
     let mut execution = bench.executor.launch(&spec, log).await.expect("launched");
-    let ended = timeout(2 * LONG, execution.wait()).await.expect("it ends");
+    let ended = timeout(6 * LONG, execution.wait()).await.expect("it ends");
     assert_eq!(ended, exited(0));
     execution.remove().await;
     std::fs::metadata(&path).expect("a log").len()
