@@ -1,20 +1,14 @@
 //! Whether a process lives, whether all that it needs does, and what it counts. Every role has these.
 
-use std::time::Duration;
-
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::time::timeout;
 use towpath_operations::{Actor, Operations, Services};
 
 use crate::Api;
 use crate::measure::Metrics;
-
-/// Who asks has patience for a few seconds.
-const BUS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is looked at.
 #[derive(Clone)]
@@ -74,9 +68,7 @@ impl Part {
 async fn ready(State(watched): State<Watched>) -> (StatusCode, Json<Readiness>) {
     let operations = Operations::new(watched.services.clone(), Actor::local("health"));
     let fleet = operations.fleet().await;
-    let bus = timeout(BUS_PATIENCE, watched.services.bus.feed_end()).await;
-    let bus = bus.map_err(|_| "it does not answer".to_owned());
-    let bus = bus.and_then(|answer| answer.map_err(|error| error.to_string()));
+    let bus = watched.services.bus.feed_end().await;
     let leads = match &fleet {
         Ok(fleet) => fleet.leader.clone().ok_or("no scheduler leads".to_owned()),
         Err(_) => Err("the database is away".to_owned()),

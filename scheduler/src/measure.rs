@@ -21,7 +21,7 @@ pub fn describe() {
     describe_counter!(DISPATCHES, "Attempts that were handed to the queue, repetitions included.");
     describe_gauge!(
         SCHEDULED,
-        "Task instances that wait for their turn, by queue, as the leader knows."
+        "Task instances that wait for their turn, by queue; true of the leader."
     );
     describe_gauge!(QUEUED, "Task instances that wait for a worker, by queue; true of the leader.");
     describe_gauge!(LEADER, "1 while this scheduler leads.");
